@@ -1,0 +1,209 @@
+#include "actors/exchange.hpp"
+
+#include <utility>
+
+namespace rdev::exchange {
+
+namespace {
+
+// What a fault looks like from the outside. Its message stays inside.
+refusal as_refusal(fault code) {
+  switch (code) {
+  case fault::unavailable:
+  case fault::no_space:
+    return {refusal_code::service_unavailable, "a part that rdev needs is away: repeat later", {}, std::chrono::seconds(1)};
+  case fault::unknown_outcome:
+  case fault::deadline:
+    return {refusal_code::service_unavailable,
+            "the outcome is unknown: repeat with the same Idempotency-Key", {}, std::chrono::seconds(1)};
+  case fault::stale_token:
+  case fault::invalid:
+  case fault::internal:
+    break;
+  }
+  return {refusal_code::internal_error, "rdev has failed at this request; the log has the details under its request id", {}, {}};
+}
+
+template <class T, class... Ts>
+constexpr bool one_of = (std::is_same_v<T, Ts> || ...);
+
+template <class T>
+constexpr bool about_projects = one_of<T, list_projects, get_project, create_project, delete_project, change_project>;
+template <class T>
+constexpr bool about_keys = one_of<T, list_keys, create_key, get_key, revoke_key, rotate_key>;
+
+} // namespace
+
+reply state::on_perform(ingress::perform& what) {
+  request = std::move(what.request);
+  promise = self->make_response_promise<api_reply>();
+  identify();
+  return promise;
+}
+
+void state::identify() {
+  around.trace(request.from, "exchange", "auth", "identify");
+  self->request(around.peers->get<auth::actor>(), caf::infinite, auth::identify{request.from, request.credential})
+      .then(
+          [this](answer<principal>& known) {
+            if (!known)
+              return answer_with(std::move(known.why()));
+            who = std::move(*known);
+            meter();
+          },
+          [this](const caf::error& e) { fail(e); });
+}
+
+void state::meter() {
+  around.trace(request.from, "exchange", "rate_limit", "meter");
+  self->request(around.peers->get<rate_limit::actor>(), caf::infinite,
+                rate_limit::meter{request.from, who->key, who->rate_limit})
+      .then(
+          [this](const rate_limit::metered& metered) {
+            if (metered.state.quota > 0)
+              rate = metered.state;
+            if (!metered.admitted)
+              return answer_with(refusal{refusal_code::too_many_requests,
+                                         "the key has used up its requests for the moment",
+                                         {{"key", "over its limit of requests"}},
+                                         metered.state.resets_in});
+            entitle();
+          },
+          [this](const caf::error& e) { fail(e); });
+}
+
+void state::entitle() {
+  if (!who->granted.allow(request.needed))
+    return answer_with(refusal{
+        refusal_code::forbidden, "the key lacks the scope " + std::string(name_of(request.needed)), {}, {}});
+  if (request.project && !who->sees_project(*request.project))
+    return answer_with(refusal{refusal_code::forbidden, "the key is not bound to this project", {}, {}});
+  auto parsed = request.recipe();
+  if (!parsed)
+    return answer_with(std::move(parsed.why()));
+  carry_out(std::move(*parsed));
+}
+
+void state::carry_out(operation what) {
+  std::visit(
+      [this](auto&& op) {
+        using kind = std::decay_t<decltype(op)>;
+        if constexpr (std::is_same_v<kind, submit_command>)
+          submit(std::move(op));
+        else if constexpr (std::is_same_v<kind, cancel_command>)
+          cancel(op);
+        else if constexpr (about_projects<kind>)
+          ask_owner<pod_control::actor>(
+              "pod_control", pod_control::request{*who, request.from, request.idempotency, operation(std::move(op))});
+        else if constexpr (about_keys<kind>)
+          ask_owner<api_keys::actor>("api_keys",
+                                     api_keys::request{*who, request.from, request.idempotency, operation(std::move(op))});
+        else
+          ask_owner<queries::actor>("queries", queries::request{*who, request.from, operation(std::move(op))});
+      },
+      std::move(what));
+}
+
+template <class Owner, class Request>
+void state::ask_owner(std::string_view owner, Request what) {
+  around.trace(request.from, "exchange", owner, "request");
+  self->request(around.peers->get<Owner>(), caf::infinite, std::move(what))
+      .then([this](answer<outcome>& done) { answer_with(std::move(done)); }, [this](const caf::error& e) { fail(e); });
+}
+
+void state::submit(submit_command what) {
+  around.trace(request.from, "exchange", "pod_control", "locate");
+  self->request(around.peers->get<pod_control::actor>(), caf::infinite,
+                pod_control::locate{request.from, what.what.project})
+      .then(
+          [this, what](const answer<project>& where) mutable {
+            if (!where)
+              return answer_with(where.why());
+            around.trace(request.from, "exchange", "command_queue", "submit");
+            command_queue::submit message{*who, request.from, request.idempotency, std::move(what.what)};
+            self->request(around.peers->get<command_queue::actor>(), caf::infinite, std::move(message))
+                .then(
+                    [this](answer<submitted>& done) {
+                      if (!done)
+                        return answer_with(std::move(done.why()));
+                      answer_with(outcome(std::move(*done)));
+                    },
+                    [this](const caf::error& e) { fail(e); });
+          },
+          [this](const caf::error& e) { fail(e); });
+}
+
+// A command of a project that the asker does not see is not found, so it is looked up first.
+void state::cancel(const cancel_command& what) {
+  around.trace(request.from, "exchange", "queries", "request");
+  self->request(around.peers->get<queries::actor>(), caf::infinite,
+                queries::request{*who, request.from, get_command{what.id}})
+      .then(
+          [this, what](answer<outcome>& found) {
+            if (!found)
+              return answer_with(std::move(found.why()));
+            around.trace(request.from, "exchange", "command_queue", "cancel");
+            cancel_order order{what.id, cancel_reason::user, who->key, who->key_name, request.from};
+            self->request(around.peers->get<command_queue::actor>(), caf::infinite, command_queue::cancel{std::move(order)})
+                .then(
+                    [this, what](const command_queue::cancelled& done) {
+                      switch (done.verdict) {
+                      case cancel_verdict::not_found:
+                        return answer_with(refusal{refusal_code::not_found, "there is no such command", {}, {}});
+                      case cancel_verdict::ended:
+                        return answer_with(refusal{refusal_code::conflict, "the command has ended already", {}, {}});
+                      case cancel_verdict::never_ran:
+                        return answer_with(outcome(cancel_accepted{what.id, command_status::cancelled}));
+                      case cancel_verdict::requested:
+                        return answer_with(outcome(cancel_accepted{what.id, command_status::running}));
+                      }
+                    },
+                    [this](const caf::error& e) { fail(e); });
+          },
+          [this](const caf::error& e) { fail(e); });
+}
+
+void state::answer_with(answer<outcome> what) {
+  if (!promise.pending())
+    return;
+  if (!what)
+    record_refusal(what.why());
+  promise.deliver(api_reply{std::move(what), std::move(who), std::move(rate)});
+  self->quit();
+}
+
+// Who was refused what is on record; a refusal keeps its own code even if the audit log is away.
+void state::record_refusal(const refusal& why) {
+  audit_record row;
+  row.actor = who ? std::optional(who->key) : std::nullopt;
+  row.actor_name = who ? who->key_name : "unknown";
+  row.action = "request.refused";
+  row.target = request.from.method + " " + request.from.path;
+  row.project = request.project;
+  row.outcome = "refused";
+  row.reason = why.message;
+  row.from = request.from;
+  around.trace(request.from, "exchange", "audit", "record");
+  self->send(around.peers->get<audit::actor>(), audit::record{std::move(row)});
+}
+
+void state::fail(const caf::error& why) {
+  const auto failed = to_failure(why);
+  around.fault("exchange", failed);
+  answer_with(as_refusal(failed.code));
+}
+
+void state::on_expired() {
+  around.metrics->fault_seen("deadline");
+  answer_with(as_refusal(fault::deadline));
+}
+
+actor::behavior_type behavior(actor::stateful_pointer<state> self, surroundings around) {
+  self->state.around = around;
+  return {
+      [=](ingress::perform& what) { return self->state.on_perform(what); },
+      [=](expired) { self->state.on_expired(); },
+  };
+}
+
+} // namespace rdev::exchange

@@ -1,0 +1,53 @@
+// One request's walk through the house: identified -> metered -> answered. The only place that chains requests. Owns the
+// request; its death is a fault for the asker. Runs: scheduled, one for each request, a child of INGRESS.
+#pragma once
+
+#include "actors/surroundings.hpp"
+
+#include <caf/stateful_actor.hpp>
+#include <caf/typed_response_promise.hpp>
+
+#include <optional>
+
+namespace rdev::exchange {
+
+struct expired {}; // the deadline has passed: answer and end
+
+using actor = caf::typed_actor<caf::replies_to<ingress::perform>::with<api_reply>, caf::reacts_to<expired>>;
+using reply = caf::typed_response_promise<api_reply>;
+
+struct state {
+  explicit state(actor::base* self_pointer) : self(self_pointer) {
+  }
+  reply on_perform(ingress::perform& what);
+  void on_expired();
+
+  // The steps, in the order of the contract's refusals.
+  void identify();
+  void meter();
+  void entitle();
+  void carry_out(operation what);
+
+  void submit(submit_command what);
+  void cancel(const cancel_command& what);
+  template <class Owner, class Request>
+  void ask_owner(std::string_view owner, Request what);
+
+  void answer_with(answer<outcome> what);
+  void fail(const caf::error& why);
+  void record_refusal(const refusal& why);
+
+  actor::base* self;
+  surroundings around;
+  api_request request;
+  std::optional<principal> who;
+  std::optional<rate_state> rate;
+  reply promise;
+  const char* name = "exchange";
+};
+
+actor::behavior_type behavior(actor::stateful_pointer<state> self, surroundings around);
+
+} // namespace rdev::exchange
+
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(rdev::exchange::expired)

@@ -1,0 +1,290 @@
+#include "actors/execution.hpp"
+
+#include <algorithm>
+#include <cstring>
+
+namespace rdev::execution {
+
+namespace {
+
+// What the runner gets to start, by type of command.
+launch launch_of(const command& c, const config& settings) {
+  launch out{c.id, c.what.project, {}, {}, {}, c.what.env, c.what.workdir, settings.max_output_bytes, {}};
+  switch (c.what.type) {
+  case command_type::shell:
+    out.script = c.what.script;
+    out.argv = c.what.argv;
+    break;
+  case command_type::git:
+    out.argv = {"git"};
+    out.argv.insert(out.argv.end(), c.what.argv.begin(), c.what.argv.end());
+    out.missing_hint = "git is not installed where commands run: install the package `git` there";
+    break;
+  case command_type::claude:
+    out.argv = settings.agent_argv;
+    out.stdin_text = c.what.prompt;
+    out.missing_hint = settings.agent_hint;
+    break;
+  }
+  return out;
+}
+
+std::optional<std::string> signal_name(int signal) {
+  const char* name = signal > 0 ? sigabbrev_np(signal) : nullptr;
+  if (name == nullptr)
+    return std::nullopt;
+  return "SIG" + std::string(name);
+}
+
+command_status status_after_stop(std::optional<cancel_reason> why) {
+  return why == cancel_reason::timeout ? command_status::timed_out : command_status::cancelled;
+}
+
+bool over(const run_status& s) {
+  return s.state == run_state::exited || s.state == run_state::lost || s.state == run_state::tombstone;
+}
+
+} // namespace
+
+void state::on_start() {
+  if (attached)
+    return;
+  if (lease.out_bytes > account.stored(stream::out))
+    return recount(stream::out);
+  if (lease.err_bytes > account.stored(stream::err))
+    return recount(stream::err);
+  account.resume(lease.next_seq);
+  attach();
+}
+
+void state::recount(stream which) {
+  const read_output wanted{lease.what.id, which, account.stored(which)};
+  self->request(around.peers->get<queries::actor>(), caf::infinite, queries::stored{wanted})
+      .then(
+          [this, which](const output_bytes& piece) {
+            auto skip = static_cast<std::size_t>(piece.skip);
+            for (const auto& c : piece.chunks) {
+              account.resume(which, std::string_view(*c.bytes).substr(skip));
+              skip = 0;
+            }
+            if (piece.chunks.empty())
+              return later(settings.retry);
+            on_start();
+          },
+          [this](const caf::error&) { later(settings.retry); });
+}
+
+void state::later(std::chrono::milliseconds delay) {
+  if (attached)
+    self->delayed_send(self, delay, changed{});
+  else
+    self->delayed_send(self, delay, start{});
+}
+
+void state::attach() {
+  if (lease.start_intent != processes->boot_tag()) {
+    last.state = run_state::lost;
+    last.reason = "the machine or the run folder that it was started on is gone";
+    attached = true;
+    return finish();
+  }
+  const bool ran_before = lease.out_bytes + lease.err_bytes > 0;
+  auto known = processes->status(lease.what.id);
+  if (known && known->state == run_state::absent && ran_before) {
+    last.state = run_state::lost;
+    last.reason = "the run folder of the command was deleted";
+    attached = true;
+    return finish();
+  }
+  auto begun = lease.cancel ? processes->cancel(lease.what.id, settings.kill_grace)
+                            : processes->start(launch_of(lease.what, settings));
+  if (!begun) {
+    around.fault("execution", begun.error());
+    return later(settings.retry);
+  }
+  attached = true;
+  arm_timeout();
+  follow();
+}
+
+void state::arm_timeout() {
+  const auto timeout = lease.what.what.timeout.value_or(std::chrono::seconds::zero());
+  if (timeout <= std::chrono::seconds::zero())
+    return;
+  const auto left = std::chrono::duration_cast<std::chrono::milliseconds>(lease.started_at + timeout - now_utc());
+  self->delayed_send(self, std::max(left, std::chrono::milliseconds::zero()), time_is_up{});
+}
+
+void state::on_changed() {
+  if (attached)
+    follow();
+}
+
+void state::on_line_due() {
+  line_timer = false;
+  flush_lines = true;
+  on_changed();
+}
+
+// The wish is made durable first; COMMAND QUEUE then sends `stop` back through RUNNER.
+void state::on_time_is_up() {
+  if (completing || lease.cancel)
+    return;
+  cancel_order order{lease.what.id, cancel_reason::timeout, {}, "system", {}};
+  self->request(around.peers->get<command_queue::actor>(), caf::infinite, command_queue::cancel{std::move(order)})
+      .then([](const command_queue::cancelled&) {},
+            [this](const caf::error&) { self->delayed_send(self, settings.retry, time_is_up{}); });
+}
+
+void state::on_stop(cancel_reason reason) {
+  if (lease.cancel)
+    return;
+  lease.cancel = reason;
+  if (!attached)
+    return; // attach() will cancel instead of starting
+  auto stopped = processes->cancel(lease.what.id, settings.kill_grace);
+  if (!stopped) {
+    around.fault("execution", stopped.error());
+    lease.cancel.reset();
+    self->delayed_send(self, settings.retry, stop{reason});
+    return;
+  }
+  follow();
+}
+
+void state::follow() {
+  if (appending || completing)
+    return;
+  auto seen = processes->status(lease.what.id);
+  if (!seen) {
+    around.fault("execution", seen.error());
+    return later(settings.retry);
+  }
+  last = std::move(*seen);
+  if (last.state == run_state::absent) {
+    last.state = run_state::lost;
+    last.reason = "the run folder of the command was deleted";
+  }
+  std::array<std::string, 2> bytes;
+  std::array<bool, 2> at_end{true, true};
+  for (const auto which : {stream::out, stream::err}) {
+    if (account.capped() || last.state == run_state::tombstone)
+      break;
+    const auto i = static_cast<std::size_t>(which);
+    auto piece = processes->read(lease.what.id, which, account.stored(which), settings.read_bytes);
+    if (!piece && last.state != run_state::lost) {
+      around.fault("execution", piece.error());
+      return later(settings.retry);
+    }
+    if (piece)
+      bytes[i] = std::move(*piece);
+    at_end[i] = bytes[i].size() < settings.read_bytes;
+  }
+  const bool last_piece = over(last);
+  auto chunks = account.plan(bytes[0], flush_lines || (last_piece && at_end[0]), bytes[1],
+                             flush_lines || (last_piece && at_end[1]));
+  flush_lines = false;
+  if (!chunks.empty())
+    return append(std::move(chunks));
+  if (last_piece)
+    return finish();
+  if (!line_timer && !account.capped() && !(bytes[0].empty() && bytes[1].empty())) {
+    line_timer = true;
+    self->delayed_send(self, settings.line_linger, line_due{});
+  }
+}
+
+void state::append(std::vector<chunk> chunks) {
+  appending = true;
+  output_append batch{lease.what.id, lease.token, chunks};
+  self->request(around.peers->get<output_log::actor>(), caf::infinite, output_log::append{std::move(batch)})
+      .then(
+          [this, chunks = std::move(chunks)](const output_log::appended& done) {
+            appending = false;
+            if (!done.accepted)
+              return self->quit();
+            account.book(chunks);
+            follow();
+          },
+          [this](const caf::error&) {
+            appending = false;
+            flush_lines = true; // what was planned is planned again
+            later(settings.retry);
+          });
+}
+
+command_result state::result_of(const run_status& s) const {
+  command_result out;
+  out.out = account.receipt(stream::out, s.out_total);
+  out.err = account.receipt(stream::err, s.err_total);
+  out.survivors = s.survivors;
+  switch (s.state) {
+  case run_state::exited:
+    out.exit_code = s.exit_code;
+    out.signal = signal_name(s.signal);
+    out.status = s.killed_by_us        ? status_after_stop(lease.cancel)
+                 : s.exit_code == 0 ? command_status::completed
+                                    : command_status::failed;
+    out.complete = !s.output_lost && !out.out.truncated() && !out.err.truncated();
+    break;
+  case run_state::tombstone:
+    out.status = status_after_stop(lease.cancel);
+    out.reason = "it was cancelled before it was started";
+    break;
+  case run_state::absent:
+  case run_state::running:
+  case run_state::lost:
+    out.status = command_status::lost;
+    out.reason = s.reason;
+    break;
+  }
+  if (s.output_lost && !out.reason)
+    out.reason = "output is missing: the disk of the run folder was full";
+  return out;
+}
+
+void state::finish() {
+  complete(result_of(last));
+}
+
+void state::complete(command_result result) {
+  completing = true;
+  completion what{lease.what.id, lease.token, std::move(result)};
+  self->request(around.peers->get<command_queue::actor>(), caf::infinite, command_queue::complete{what})
+      .then(
+          [this, what](const command_queue::completed& done) {
+            if (done.accepted) {
+              const auto took = std::chrono::duration_cast<std::chrono::milliseconds>(now_utc() - lease.started_at);
+              around.metrics->command_ended(lease.what.what.project, lease.what.what.type, what.result.status, took);
+              if (auto forgotten = processes->forget(lease.what.id); !forgotten)
+                around.fault("execution", forgotten.error());
+            }
+            self->quit();
+          },
+          [this](const caf::error&) {
+            completing = false;
+            later(settings.retry);
+          });
+}
+
+actor::behavior_type behavior(actor::stateful_pointer<state> self, surroundings around, config settings,
+                              std::shared_ptr<process_runner> processes, lease what, caf::actor_addr parent) {
+  auto& state = self->state;
+  state.around = around;
+  state.account = output_account(settings.max_output_bytes);
+  state.settings = std::move(settings);
+  state.processes = std::move(processes);
+  state.lease = std::move(what);
+  self->monitor(parent);
+  self->set_down_handler([=](const caf::down_msg&) { self->quit(); }); // a new RUNNER gets the command by a new lease
+  self->send(self, start{});
+  return {
+      [=](changed) { self->state.on_changed(); },
+      [=](stop s) { self->state.on_stop(s.reason); },
+      [=](start) { self->state.on_start(); },
+      [=](line_due) { self->state.on_line_due(); },
+      [=](time_is_up) { self->state.on_time_is_up(); },
+  };
+}
+
+} // namespace rdev::execution

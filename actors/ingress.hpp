@@ -1,0 +1,45 @@
+// Owns: the exchanges that are under way, and ends those that are overdue. Loses them on death: their askers get a fault.
+// Runs: scheduled.
+#pragma once
+
+#include "actors/exchange.hpp"
+#include "actors/surroundings.hpp"
+
+#include <caf/stateful_actor.hpp>
+
+#include <unordered_map>
+
+namespace rdev::ingress {
+
+struct config {
+  std::chrono::milliseconds deadline{10000}; // of a request; then its outcome is unknown
+  std::chrono::milliseconds sweep{500};      // between looks for overdue exchanges
+};
+
+struct sweep {};
+
+using self_actor = actor::extend<caf::reacts_to<sweep>>;
+
+struct state {
+  explicit state(self_actor::base* self_pointer) : self(self_pointer) {
+  }
+  exchange::actor open_exchange();
+  void on_sweep();
+
+  struct under_way {
+    exchange::actor one;
+    caf::actor_clock::time_point since;
+  };
+
+  self_actor::base* self;
+  surroundings around;
+  config settings;
+  std::unordered_map<caf::actor_id, under_way> exchanges;
+  const char* name = "ingress";
+};
+
+self_actor::behavior_type behavior(self_actor::stateful_pointer<state> self, surroundings around, config settings);
+
+} // namespace rdev::ingress
+
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(rdev::ingress::sweep)

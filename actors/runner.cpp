@@ -1,0 +1,68 @@
+#include "actors/runner.hpp"
+
+#include <algorithm>
+
+namespace rdev::runner {
+
+running state::on_run(run& what) {
+  for (auto& lease : what.leases) {
+    const auto id = lease.what.id;
+    // A newer lease of the same command: the old execution holds a stale token and may not act any more.
+    if (const auto old = executions.find(id); old != executions.end())
+      self->send_exit(old->second, caf::exit_reason::kill);
+    executions[id] = self->spawn<caf::monitored + caf::detached>(execution::behavior, around, settings, processes,
+                                                                 std::move(lease), self->address());
+  }
+  around.metrics->commands_active(static_cast<std::int64_t>(executions.size()));
+  return {static_cast<int>(executions.size())};
+}
+
+void state::on_stop(const stop& what) {
+  if (const auto one = executions.find(what.command); one != executions.end())
+    self->send(one->second, execution::stop{what.reason});
+}
+
+void state::on_changed(const changed& what) {
+  if (const auto one = executions.find(what.command); one != executions.end())
+    self->send(one->second, execution::changed{});
+}
+
+void state::on_abandon() {
+  for (const auto& [id, one] : executions)
+    self->send_exit(one, caf::exit_reason::user_shutdown);
+}
+
+void state::on_down(const caf::down_msg& down) {
+  const auto gone =
+      std::find_if(executions.begin(), executions.end(), [&](const auto& e) { return e.second.address() == down.source; });
+  if (gone == executions.end())
+    return;
+  executions.erase(gone);
+  report();
+  if (!down.reason || down.reason == caf::exit_reason::user_shutdown || down.reason == caf::exit_reason::kill)
+    return;
+  around.metrics->actor_restarted("execution");
+  around.log->error("an execution died; its commands are taken up again", {{"reason", caf::to_string(down.reason)}});
+  self->send(around.peers->get<leases::actor>(), leases::reclaim{});
+}
+
+void state::report() const {
+  around.metrics->commands_active(static_cast<std::int64_t>(executions.size()));
+  self->send(around.peers->get<command_queue::actor>(), command_queue::load{static_cast<int>(executions.size())});
+}
+
+actor::behavior_type behavior(actor::stateful_pointer<state> self, surroundings around, execution::config settings,
+                              std::shared_ptr<process_runner> processes) {
+  self->state.around = around;
+  self->state.settings = std::move(settings);
+  self->state.processes = std::move(processes);
+  self->set_down_handler([=](const caf::down_msg& down) { self->state.on_down(down); });
+  return {
+      [=](run& what) { return self->state.on_run(what); },
+      [=](const stop& what) { self->state.on_stop(what); },
+      [=](const changed& what) { self->state.on_changed(what); },
+      [=](abandon) { self->state.on_abandon(); },
+  };
+}
+
+} // namespace rdev::runner

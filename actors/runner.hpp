@@ -1,0 +1,36 @@
+// Owns: one execution for each command that runs here. Loses them on death; LEASES then hands the commands to the new
+// runner under new tokens. Runs: scheduled (its children are detached).
+#pragma once
+
+#include "actors/execution.hpp"
+#include "actors/surroundings.hpp"
+
+#include <caf/stateful_actor.hpp>
+
+#include <memory>
+#include <unordered_map>
+
+namespace rdev::runner {
+
+struct state {
+  explicit state(actor::base* self_pointer) : self(self_pointer) {
+  }
+  running on_run(run& what);
+  void on_stop(const stop& what);
+  void on_changed(const changed& what);
+  void on_abandon();
+  void on_down(const caf::down_msg& down);
+  void report() const;
+
+  actor::base* self;
+  surroundings around;
+  execution::config settings;
+  std::shared_ptr<process_runner> processes;
+  std::unordered_map<command_id, execution::actor> executions;
+  const char* name = "runner";
+};
+
+actor::behavior_type behavior(actor::stateful_pointer<state> self, surroundings around, execution::config settings,
+                              std::shared_ptr<process_runner> processes);
+
+} // namespace rdev::runner

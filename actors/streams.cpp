@@ -1,0 +1,171 @@
+#include "actors/streams.hpp"
+
+namespace rdev::streams {
+
+namespace {
+
+refusal key_was_revoked() {
+  return {refusal_code::key_revoked, "the key was revoked: ask for a new one", {}, {}};
+}
+
+stream_news going_away() {
+  stream_news news;
+  news.draining = true;
+  return news;
+}
+
+bool empty(const event_page& page) {
+  return !page.queued && !page.running && page.chunks.empty() && !page.completed;
+}
+
+} // namespace
+
+reply state::on_read(const ingress::read_stream& what) {
+  auto promise = self->make_response_promise<answer<stream_news>>();
+  if (revoked.contains(what.opened.key)) {
+    promise.deliver(answer<stream_news>(key_was_revoked()));
+    return promise;
+  }
+  if (draining) {
+    promise.deliver(answer<stream_news>(going_away()));
+    return promise;
+  }
+  const auto number = next_number++;
+  waiting.emplace(number, reader{what, promise, self->clock().now() + what.wait});
+  if (what.opened.command) {
+    by_command.emplace(*what.opened.command, number);
+    ask(number);
+  }
+  return promise;
+}
+
+void state::ask(std::uint64_t number) {
+  auto& one = waiting.at(number);
+  if (one.asking) {
+    one.again = true;
+    return;
+  }
+  one.asking = true;
+  one.again = false;
+  self->request(around.peers->get<queries::actor>(), caf::infinite,
+                queries::events_after{*one.what.opened.command, one.what.position})
+      .then([this, number](queries::events& found) { on_page(number, std::move(found)); },
+            [this, number](caf::error& e) { fail(number, std::move(e)); });
+}
+
+void state::on_page(std::uint64_t number, queries::events found) {
+  const auto one = waiting.find(number);
+  if (one == waiting.end())
+    return;
+  one->second.asking = false;
+  if (!found.page)
+    return answer_with(number, refusal{refusal_code::gone, "the output is past its retention", {}, {}});
+  if (!empty(*found.page)) {
+    stream_news news;
+    news.events = std::move(*found.page);
+    return answer_with(number, std::move(news));
+  }
+  if (one->second.again)
+    return ask(number);
+  if (self->clock().now() >= one->second.deadline)
+    answer_with(number, stream_news{});
+}
+
+void state::answer_with(std::uint64_t number, answer<stream_news> news) {
+  const auto one = waiting.find(number);
+  if (one == waiting.end())
+    return;
+  one->second.promise.deliver(std::move(news));
+  if (one->second.what.opened.command) {
+    const auto [first, last] = by_command.equal_range(*one->second.what.opened.command);
+    for (auto it = first; it != last; ++it)
+      if (it->second == number) {
+        by_command.erase(it);
+        break;
+      }
+  }
+  waiting.erase(one);
+}
+
+void state::fail(std::uint64_t number, caf::error why) {
+  const auto one = waiting.find(number);
+  if (one == waiting.end())
+    return;
+  auto promise = one->second.promise;
+  answer_with(number, refusal{refusal_code::service_unavailable, "the store is away", {}, std::chrono::seconds(1)});
+  around.fault("streams", to_failure(why));
+}
+
+void state::on_grown(const grown& what) {
+  std::vector<std::uint64_t> numbers;
+  const auto [first, last] = by_command.equal_range(what.command);
+  for (auto it = first; it != last; ++it)
+    numbers.push_back(it->second);
+  for (const auto number : numbers)
+    ask(number);
+}
+
+void state::on_project_changed(const project_changed& what) {
+  std::vector<std::uint64_t> numbers;
+  for (const auto& [number, one] : waiting)
+    if (!one.what.opened.command && one.what.opened.project == what.what.id)
+      numbers.push_back(number);
+  for (const auto number : numbers) {
+    stream_news news;
+    news.project_status = what.what;
+    answer_with(number, std::move(news));
+  }
+}
+
+void state::on_revoke(const revoke& what) {
+  revoked.insert(what.key);
+  std::vector<std::uint64_t> numbers;
+  for (const auto& [number, one] : waiting)
+    if (one.what.opened.key == what.key)
+      numbers.push_back(number);
+  for (const auto number : numbers)
+    answer_with(number, key_was_revoked());
+}
+
+void state::on_drain() {
+  draining = true;
+  std::vector<std::uint64_t> numbers;
+  for (const auto& [number, one] : waiting)
+    numbers.push_back(number);
+  for (const auto number : numbers)
+    answer_with(number, going_away());
+}
+
+// Readers whose time is up are answered; the others look again, in case a notification was lost.
+void state::on_poll() {
+  const auto now = self->clock().now();
+  std::vector<std::uint64_t> over;
+  std::vector<std::uint64_t> look;
+  for (const auto& [number, one] : waiting) {
+    if (now >= one.deadline)
+      over.push_back(number);
+    else if (one.what.opened.command)
+      look.push_back(number);
+  }
+  for (const auto number : over)
+    answer_with(number, stream_news{});
+  for (const auto number : look)
+    ask(number);
+  self->delayed_send(self, settings.poll_interval, poll{});
+}
+
+self_actor::behavior_type behavior(self_actor::stateful_pointer<state> self, surroundings around, config settings) {
+  self->state.around = around;
+  self->state.settings = settings;
+  self->delayed_send(self, settings.poll_interval, poll{});
+  return {
+      [=](const ingress::read_stream& what) { return self->state.on_read(what); },
+      [=](const grown& what) { self->state.on_grown(what); },
+      [=](const project_changed& what) { self->state.on_project_changed(what); },
+      [=](const revoke& what) { self->state.on_revoke(what); },
+      [=](drain) { self->state.on_drain(); },
+      [=](poll) { self->state.on_poll(); },
+  };
+}
+
+} // namespace rdev::streams

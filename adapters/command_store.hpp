@@ -1,0 +1,146 @@
+// Ports of the durable store for commands, one per lane. Every call blocks its caller until PostgreSQL has answered,
+// at most for the statement time-out; none throws. Faults: `unavailable` (nothing was written), `unknown_outcome`
+// (the connection broke during a commit: settle by id), `internal`.
+#pragma once
+
+#include "messages/values/audit.hpp"
+#include "messages/values/operations.hpp"
+#include "messages/values/result.hpp"
+
+#include <cstdint>
+#include <optional>
+#include <span>
+#include <string>
+#include <vector>
+
+namespace rdev {
+
+// A submission with all that its transaction writes: command, queue row, audit row, event row, idempotency record.
+struct new_command {
+  command what; // with an id made by us; created_at is the store's
+  request_context from;
+  std::string actor_name;
+  std::optional<rdev::idempotency> idempotency;
+};
+
+enum class submit_verdict : std::uint8_t { created, replayed, conflict, key_revoked };
+
+struct submit_receipt {
+  submit_verdict verdict = submit_verdict::created;
+  command_id id; // of the first one in a replay
+};
+
+// What a node is allowed to take.
+struct claim_request {
+  node_id node;
+  std::string start_intent; // boot tag of the machine the commands will be started on
+  int most = 1;
+  int max_running_per_project = 64;
+};
+
+struct completion {
+  command_id id;
+  std::int64_t token = 0;
+  command_result result; // finished_at and started_at are the store's
+};
+
+enum class cancel_verdict : std::uint8_t { not_found, ended, never_ran, requested };
+
+struct cancel_order {
+  command_id id;
+  cancel_reason reason = cancel_reason::user;
+  std::optional<key_id> by;
+  std::string actor_name;
+  request_context from;
+};
+
+// A project was made, removed or changed: audit row, event row and idempotency record in one transaction.
+struct project_change {
+  std::string project;
+  std::string event; // `project.created`, …
+  key_id by;
+  std::string actor_name;
+  request_context from;
+  std::optional<rdev::idempotency> idempotency;
+};
+
+struct idempotency_hit {
+  bool same_body = false;
+  std::string resource; // uuid of the thing, or a project id
+};
+
+// Lane `commands`: short writes. Batches are one transaction each (group commit).
+class command_store {
+public:
+  virtual ~command_store() = default;
+
+  // Writes many submissions in one transaction; receipts in the order given.
+  virtual result<std::vector<submit_receipt>> submit(std::span<const new_command> batch) = 0;
+  // Which of these commands exist (an in-doubt commit is settled by the ids we made).
+  virtual result<std::vector<command_id>> existing(std::span<const command_id> ids) = 0;
+  // Takes ready commands: by priority with ageing, fair between projects. The lease and its start intent are
+  // committed before this returns; nothing may be started before.
+  virtual result<std::vector<lease>> claim(const claim_request& request) = 0;
+  // Writes results with audit and event rows; false where the token is stale.
+  virtual result<std::vector<bool>> complete(std::span<const completion> batch) = 0;
+  // Queued: the command ends as cancelled, never run. Running: the wish is recorded for its owner.
+  virtual result<cancel_verdict> cancel(const cancel_order& order) = 0;
+  virtual result<done> record(const project_change& change) = 0;
+  virtual result<std::optional<idempotency_hit>> find_idempotent(const key_id& family, const request_context& from,
+                                                                 const rdev::idempotency& key) = 0;
+};
+
+// Lane `output`.
+struct output_append {
+  command_id id;
+  std::int64_t token = 0;
+  std::vector<chunk> chunks;
+};
+class output_store {
+public:
+  virtual ~output_store() = default;
+  // One transaction; false where the token is stale. A chunk that is there already is left as it is.
+  virtual result<std::vector<bool>> append(std::span<const output_append> batch) = 0;
+};
+
+// Lane `reads`.
+class command_queries {
+public:
+  virtual ~command_queries() = default;
+  // Visible means: the project is among `projects` (none = all).
+  virtual result<std::optional<command_view>> find(const command_id& id) = 0;
+  virtual result<page<command_view>> list(const list_commands& what,
+                                          const std::optional<std::vector<std::string>>& projects) = 0;
+  virtual result<queue_view> queue(const std::optional<std::vector<std::string>>& projects) = 0;
+  // Events behind `after` (none = from the start), at most `max_bytes` of output, at least one item if there is one.
+  virtual result<std::optional<event_page>> events(const command_id& id, std::optional<event_position> after,
+                                                   std::size_t max_bytes) = 0;
+  virtual result<output_list> chunks(const list_output& what) = 0;
+  // At most `max_bytes` of one stream from `offset` on.
+  virtual result<output_bytes> bytes(const read_output& what, std::size_t max_bytes) = 0;
+};
+
+// Lane `leases`: membership, liveness, take-over, upkeep.
+struct node_info {
+  node_id id;
+  std::string name;
+  std::string address;
+  std::string runner_scope; // machine identity of a local runner: who may adopt whose commands
+};
+class lease_store {
+public:
+  virtual ~lease_store() = default;
+  // Makes or renews this node's row. False: the row was fenced (taken over): stop everything and register anew.
+  virtual result<bool> beat(const node_info& self, std::chrono::milliseconds lease) = 0;
+  // Leases of this very node, each with a new token: after a restart of the process or of the runner actor.
+  virtual result<std::vector<lease>> reclaim(const node_id& self) = 0;
+  // Leases of nodes whose row has expired, at most `most`, each with a new token and this node as owner.
+  virtual result<std::vector<lease>> adopt(const node_id& self, int most) = 0;
+  // Cancel wishes recorded for this node's leases by anybody.
+  virtual result<std::vector<std::pair<command_id, cancel_reason>>> cancels(const node_id& self) = 0;
+  virtual result<done> leave(const node_id& self) = 0;
+  // Makes partitions ahead of time, drops those past their retention, purges old idempotency records.
+  virtual result<done> upkeep() = 0;
+};
+
+} // namespace rdev

@@ -1,0 +1,154 @@
+#include "adapters/json/node.hpp"
+
+#include <rapidjson/error/en.h>
+#include <rapidjson/stringbuffer.h>
+#include <rapidjson/writer.h>
+
+#include <algorithm>
+#include <unordered_set>
+
+namespace rdev::json {
+
+namespace {
+
+constexpr int deepest = 64;
+
+// Depth is looked at before parsing: what the parser builds would be torn down recursively.
+std::optional<std::size_t> too_deep_at(std::string_view text) {
+  int depth = 0;
+  bool in_string = false;
+  for (std::size_t i = 0; i < text.size(); ++i) {
+    const char c = text[i];
+    if (in_string) {
+      if (c == '\\')
+        ++i;
+      else if (c == '"')
+        in_string = false;
+    } else if (c == '"') {
+      in_string = true;
+    } else if (c == '{' || c == '[') {
+      if (++depth > deepest)
+        return i;
+    } else if (c == '}' || c == ']') {
+      --depth;
+    }
+  }
+  return std::nullopt;
+}
+
+// Two members of one name would let two readers see two different things.
+std::optional<std::string> repeated_member(const rapidjson::Value& node) {
+  if (node.IsArray()) {
+    for (const auto& item : node.GetArray())
+      if (auto found = repeated_member(item))
+        return found;
+  } else if (node.IsObject()) {
+    std::unordered_set<std::string_view> seen;
+    for (const auto& member : node.GetObject()) {
+      const std::string_view name(member.name.GetString(), member.name.GetStringLength());
+      if (!seen.insert(name).second)
+        return std::string(name);
+      if (auto found = repeated_member(member.value))
+        return found;
+    }
+  }
+  return std::nullopt;
+}
+
+} // namespace
+
+std::variant<value, parse_error> parse(std::string_view text) {
+  if (const auto at = too_deep_at(text))
+    return parse_error{*at, "is nested deeper than " + std::to_string(deepest) + " levels"};
+  auto document = std::make_shared<rapidjson::Document>();
+  document->Parse<rapidjson::kParseIterativeFlag | rapidjson::kParseValidateEncodingFlag>(text.data(), text.size());
+  if (document->HasParseError())
+    return parse_error{document->GetErrorOffset(), rapidjson::GetParseError_En(document->GetParseError())};
+  if (const auto name = repeated_member(*document))
+    return parse_error{0, "has the member '" + *name + "' twice"};
+  const auto* root = document.get();
+  return value(std::make_shared<const value::impl>(value::impl{std::move(document), root}));
+}
+
+value::value() = default;
+value::value(std::shared_ptr<const impl> p) : impl_(std::move(p)) {
+}
+
+bool value::exists() const {
+  return impl_ != nullptr;
+}
+bool value::is_null() const {
+  return impl_ && impl_->node->IsNull();
+}
+bool value::is_object() const {
+  return impl_ && impl_->node->IsObject();
+}
+bool value::is_array() const {
+  return impl_ && impl_->node->IsArray();
+}
+bool value::is_string() const {
+  return impl_ && impl_->node->IsString();
+}
+bool value::is_boolean() const {
+  return impl_ && impl_->node->IsBool();
+}
+bool value::is_integer() const {
+  return impl_ && impl_->node->IsInt64();
+}
+bool value::is_number() const {
+  return impl_ && impl_->node->IsNumber();
+}
+
+value value::operator[](std::string_view member) const {
+  if (!is_object())
+    return {};
+  const rapidjson::Value name(member.empty() ? "" : member.data(), static_cast<rapidjson::SizeType>(member.size()));
+  const auto found = impl_->node->FindMember(name);
+  if (found == impl_->node->MemberEnd())
+    return {};
+  return value(std::make_shared<const impl>(impl{impl_->document, &found->value}));
+}
+
+value value::at(std::size_t i) const {
+  if (!is_array() || i >= impl_->node->Size())
+    return {};
+  return value(std::make_shared<const impl>(impl{impl_->document, &(*impl_->node)[static_cast<rapidjson::SizeType>(i)]}));
+}
+
+std::size_t value::size() const {
+  if (is_array())
+    return impl_->node->Size();
+  return is_object() ? impl_->node->MemberCount() : 0;
+}
+
+std::vector<std::string> value::members() const {
+  std::vector<std::string> out;
+  if (is_object())
+    for (const auto& m : impl_->node->GetObject())
+      out.emplace_back(m.name.GetString(), m.name.GetStringLength());
+  return out;
+}
+
+std::string_view value::as_string() const {
+  return is_string() ? std::string_view(impl_->node->GetString(), impl_->node->GetStringLength()) : std::string_view{};
+}
+std::int64_t value::as_integer() const {
+  return is_integer() ? impl_->node->GetInt64() : 0;
+}
+double value::as_number() const {
+  return is_number() ? impl_->node->GetDouble() : 0;
+}
+bool value::as_boolean() const {
+  return is_boolean() && impl_->node->GetBool();
+}
+
+std::string value::text() const {
+  if (!impl_)
+    return {};
+  rapidjson::StringBuffer buffer;
+  rapidjson::Writer<rapidjson::StringBuffer> out(buffer);
+  impl_->node->Accept(out);
+  return {buffer.GetString(), buffer.GetSize()};
+}
+
+} // namespace rdev::json

@@ -1,0 +1,15 @@
+// What a json::value is inside; for this folder only.
+#pragma once
+
+#include "adapters/json/json.hpp"
+
+#include <rapidjson/document.h>
+
+namespace rdev::json {
+
+struct value::impl {
+  std::shared_ptr<const rapidjson::Document> document;
+  const rapidjson::Value* node = nullptr;
+};
+
+} // namespace rdev::json

@@ -1,0 +1,177 @@
+#include "adapters/local/local_projects.hpp"
+
+#include "adapters/local/run_files.hpp"
+
+#include <dirent.h>
+#include <fcntl.h>
+#include <pwd.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <cstring>
+#include <filesystem>
+#include <mutex>
+#include <sstream>
+
+namespace rdev {
+
+namespace {
+
+namespace fs = std::filesystem;
+using local::read_small_file;
+using local::write_small_file;
+
+constexpr const char* being_removed = ".removed-"; // no project id begins with a dot
+
+failure unavailable(const std::string& what) {
+  const int code = errno;
+  return {code == ENOSPC ? fault::no_space : fault::unavailable, what + ": " + std::strerror(code)};
+}
+
+// Commands own these files and may have made them unreadable or put links into them: nothing is followed.
+bool remove_tree(int parent, const char* name) {
+  if (::unlinkat(parent, name, 0) == 0 || errno == ENOENT)
+    return true;
+  const int fd = ::openat(parent, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+  if (fd < 0)
+    return false;
+  ::fchmod(fd, 0700);
+  DIR* dir = ::fdopendir(fd);
+  bool all = true;
+  while (const auto* entry = ::readdir(dir))
+    if (std::strcmp(entry->d_name, ".") != 0 && std::strcmp(entry->d_name, "..") != 0)
+      all = remove_tree(::dirfd(dir), entry->d_name) && all;
+  ::closedir(dir);
+  return ::unlinkat(parent, name, AT_REMOVEDIR) == 0 && all;
+}
+
+class local_projects final : public project_host {
+public:
+  local_projects(local_projects_config config, uid_t uid, gid_t gid) : config_(std::move(config)), uid_(uid), gid_(gid) {
+  }
+
+  result<std::vector<project>> list() override {
+    std::vector<project> out;
+    std::error_code error;
+    for (fs::directory_iterator it(config_.projects_dir, error), end; !error && it != end; it.increment(error))
+      if (auto found = look(it->path().filename().string()))
+        out.push_back(std::move(*found));
+    if (error)
+      return failure{fault::unavailable, "cannot read the projects folder: " + error.message()};
+    std::sort(out.begin(), out.end(), [](const auto& a, const auto& b) { return a.id < b.id; });
+    return out;
+  }
+
+  result<std::optional<project>> find(const std::string& id) override {
+    return look(id);
+  }
+
+  result<bool> create(const std::string& id, const std::map<std::string, std::string>& labels) override {
+    std::lock_guard guard(mutex_);
+    if (!valid_project_id(id))
+      return failure{fault::invalid, "not a project id"};
+    const auto path = folder_of(id);
+    if (fs::exists(path))
+      return false;
+    std::ostringstream record;
+    record << now_utc().time_since_epoch().count() << '\n';
+    for (const auto& [name, value] : labels)
+      record << name << '=' << value << '\n';
+    if (!write_small_file(record_of(id), record.str(), 0600))
+      return unavailable("cannot write the record of a project");
+    if (::mkdir(path.c_str(), 0700) != 0)
+      return unavailable("cannot make a project's folder");
+    if (::geteuid() == 0 && ::chown(path.c_str(), uid_, gid_) != 0)
+      return unavailable("cannot give a project's folder to its user");
+    return true;
+  }
+
+  // Renamed first: a death in the middle leaves no half project behind.
+  result<bool> remove(const std::string& id) override {
+    std::lock_guard guard(mutex_);
+    if (!valid_project_id(id) || !fs::exists(folder_of(id)))
+      return false;
+    const auto grave = config_.projects_dir + "/" + being_removed + id + "-" + node_number();
+    if (::rename(folder_of(id).c_str(), grave.c_str()) != 0)
+      return unavailable("cannot remove a project's folder");
+    ::unlink(record_of(id).c_str());
+    clear_graves();
+    return true;
+  }
+
+  [[nodiscard]] bool has_power_states() const override {
+    return false;
+  }
+
+  // What a removal left behind, now or before a crash.
+  void clear_graves() const {
+    const local::descriptor dir(::open(config_.projects_dir.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+    std::error_code error;
+    for (fs::directory_iterator it(config_.projects_dir, error), end; !error && it != end; it.increment(error))
+      if (const auto name = it->path().filename().string(); name.starts_with(being_removed))
+        remove_tree(dir.get(), name.c_str());
+  }
+
+private:
+  [[nodiscard]] std::string folder_of(const std::string& id) const {
+    return config_.projects_dir + "/" + id;
+  }
+  [[nodiscard]] std::string record_of(const std::string& id) const {
+    return config_.records_dir + "/" + id;
+  }
+  static std::string node_number() {
+    return std::to_string(now_utc().time_since_epoch().count());
+  }
+
+  [[nodiscard]] std::optional<project> look(const std::string& id) const {
+    struct stat info {};
+    if (!valid_project_id(id) || ::lstat(folder_of(id).c_str(), &info) != 0 || !S_ISDIR(info.st_mode))
+      return std::nullopt;
+    project out;
+    out.id = id;
+    out.phase = "Running";
+    out.last_seen = now_utc();
+    std::istringstream record(read_small_file(record_of(id)).value_or(""));
+    std::int64_t made = 0;
+    if (record >> made)
+      out.created_at = timestamp(std::chrono::microseconds(made));
+    else
+      out.created_at = timestamp(std::chrono::seconds(info.st_ctim.tv_sec));
+    std::string line;
+    while (std::getline(record, line))
+      if (const auto equals = line.find('='); equals != std::string::npos)
+        out.labels[line.substr(0, equals)] = line.substr(equals + 1);
+    return out;
+  }
+
+  local_projects_config config_;
+  uid_t uid_;
+  gid_t gid_;
+  std::mutex mutex_;
+};
+
+} // namespace
+
+result<std::shared_ptr<project_host>> make_local_projects(local_projects_config config) {
+  std::error_code error;
+  fs::create_directories(config.projects_dir, error);
+  fs::create_directories(config.records_dir, error);
+  if (::chmod(config.projects_dir.c_str(), 0711) != 0 || ::chmod(config.records_dir.c_str(), 0700) != 0)
+    return unavailable("cannot use " + config.projects_dir);
+  uid_t uid = ::geteuid();
+  gid_t gid = ::getegid();
+  if (uid == 0 && !config.user.empty()) {
+    const auto* entry = ::getpwnam(config.user.c_str());
+    if (entry == nullptr)
+      return failure{fault::invalid, "runner.local.user: there is no user '" + config.user + "'"};
+    uid = entry->pw_uid;
+    gid = entry->pw_gid;
+  }
+  auto out = std::make_shared<local_projects>(std::move(config), uid, gid);
+  out->clear_graves();
+  return std::shared_ptr<project_host>(std::move(out));
+}
+
+} // namespace rdev

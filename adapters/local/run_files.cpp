@@ -1,0 +1,142 @@
+#include "adapters/local/run_files.hpp"
+
+#include <fcntl.h>
+#include <unistd.h>
+
+#include <array>
+#include <cerrno>
+#include <cstdio>
+#include <sstream>
+#include <utility>
+
+namespace rdev::local {
+
+namespace {
+
+constexpr std::size_t end_record_room = 256;
+constexpr std::size_t small_file_limit = 4096;
+
+} // namespace
+
+descriptor& descriptor::operator=(descriptor&& other) noexcept {
+  if (this != &other) {
+    descriptor old(std::exchange(fd_, other.release()));
+  }
+  return *this;
+}
+
+descriptor::~descriptor() {
+  if (fd_ >= 0)
+    ::close(fd_);
+}
+
+int descriptor::release() {
+  return std::exchange(fd_, -1);
+}
+
+bool write_all(int fd, std::string_view bytes) {
+  while (!bytes.empty()) {
+    const auto n = ::write(fd, bytes.data(), bytes.size());
+    if (n < 0 && errno == EINTR)
+      continue;
+    if (n < 0)
+      return false;
+    bytes.remove_prefix(static_cast<std::size_t>(n));
+  }
+  return true;
+}
+
+claim take_start(const std::string& folder, descriptor& file) {
+  file = descriptor(::open((folder + "/start").c_str(), O_CREAT | O_EXCL | O_WRONLY | O_CLOEXEC, 0600));
+  if (file)
+    return claim::won;
+  return errno == EEXIST ? claim::taken : claim::failed;
+}
+
+bool write_start(const descriptor& file, const start_record& record) {
+  if (record.cancelled)
+    return write_all(file.get(), "cancelled\n");
+  std::ostringstream text;
+  text << "run " << record.shim << ' ' << record.starttime << ' ' << record.boot_tag << '\n';
+  return write_all(file.get(), text.str());
+}
+
+std::optional<start_record> read_start(const std::string& folder, bool& being_written) {
+  const auto text = read_small_file(folder + "/start");
+  being_written = text && !text->ends_with('\n');
+  if (!text || being_written)
+    return std::nullopt;
+  start_record record;
+  std::istringstream in(*text);
+  std::string word;
+  in >> word;
+  record.cancelled = word == "cancelled";
+  if (!record.cancelled)
+    in >> record.shim >> record.starttime >> record.boot_tag;
+  return record;
+}
+
+bool reserve_end(const std::string& folder) {
+  return write_small_file(folder + "/code.tmp", std::string(end_record_room, ' '), 0600);
+}
+
+bool write_end(const std::string& folder, const end_record& r) {
+  std::ostringstream text;
+  text << r.exit_code << ' ' << r.signal << ' ' << r.killed << ' ' << r.survivors << ' ' << r.out_bytes << ' ' << r.out_total
+       << ' ' << r.err_bytes << ' ' << r.err_total << ' ' << r.output_lost << '\n';
+  auto line = text.str();
+  line.resize(end_record_room, ' ');
+  const auto path = folder + "/code.tmp";
+  const descriptor file(::open(path.c_str(), O_WRONLY | O_CLOEXEC)); // in place: needs no new block
+  return file && write_all(file.get(), line) && ::rename(path.c_str(), (folder + "/code").c_str()) == 0;
+}
+
+std::optional<end_record> read_end(const std::string& folder) {
+  const auto text = read_small_file(folder + "/code");
+  if (!text)
+    return std::nullopt;
+  std::istringstream in(*text);
+  end_record r;
+  in >> r.exit_code >> r.signal >> r.killed >> r.survivors >> r.out_bytes >> r.out_total >> r.err_bytes >> r.err_total >>
+      r.output_lost;
+  if (!in)
+    return std::nullopt;
+  return r;
+}
+
+std::optional<std::string> read_small_file(const std::string& path) {
+  const descriptor file(::open(path.c_str(), O_RDONLY | O_CLOEXEC));
+  if (!file)
+    return std::nullopt;
+  std::string out(small_file_limit, '\0');
+  const auto n = ::read(file.get(), out.data(), out.size());
+  if (n < 0)
+    return std::nullopt;
+  out.resize(static_cast<std::size_t>(n));
+  return out;
+}
+
+bool write_small_file(const std::string& path, std::string_view text, mode_t mode) {
+  const descriptor file(::open(path.c_str(), O_CREAT | O_TRUNC | O_WRONLY | O_CLOEXEC, mode));
+  return file && write_all(file.get(), text);
+}
+
+std::optional<std::uint64_t> starttime_of(pid_t pid) {
+  const auto text = read_small_file("/proc/" + std::to_string(pid) + "/stat");
+  const auto bracket = text ? text->rfind(')') : std::string::npos;
+  if (bracket == std::string::npos)
+    return std::nullopt;
+  std::istringstream in(text->substr(bracket + 1));
+  std::string state;
+  in >> state;
+  if (state == "Z" || state == "X")
+    return std::nullopt;
+  std::string field;
+  for (int i = 4; i < 22; ++i)
+    in >> field;
+  std::uint64_t ticks = 0;
+  in >> ticks;
+  return in ? std::optional(ticks) : std::nullopt;
+}
+
+} // namespace rdev::local

@@ -1,0 +1,45 @@
+// Port: what is counted, in the words of the domain. The adapter knows the names that Prometheus sees
+// (docs/operations/metrics.md). Thread-safe, cheap, never throws.
+#pragma once
+
+#include "messages/values/commands.hpp"
+#include "messages/values/operations.hpp"
+#include "messages/values/refusal.hpp"
+
+#include <chrono>
+#include <string>
+#include <string_view>
+
+namespace rdev {
+
+class metrics {
+public:
+  virtual ~metrics() = default;
+
+  // ---- HTTP; `route` is the pattern or `unmatched`
+  virtual void request_started(std::string_view method, std::string_view route) = 0;
+  virtual void request_finished(std::string_view method, std::string_view route, int status,
+                                std::chrono::nanoseconds took) = 0;
+  virtual void stream_opened() = 0;
+  virtual void stream_closed() = 0;
+  // ---- keys and limits
+  virtual void auth_accepted() = 0;
+  virtual void auth_refused(refusal_code why) = 0;       // unauthorized, key_revoked, key_expired, ip_not_allowed
+  virtual void rate_limited(std::string_view field) = 0; // key, address, global, ban
+  // ---- commands
+  virtual void command_ended(std::string_view project, command_type type, command_status status,
+                             std::chrono::milliseconds took) = 0;
+  virtual void commands_active(std::int64_t n) = 0;
+  virtual void queue(const queue_view& now) = 0;
+  virtual void audit_records(std::int64_t n) = 0;
+  virtual void output_stored(std::uint64_t bytes) = 0;
+  // ---- the house
+  virtual void dependency(std::string_view name, bool up) = 0;
+  virtual void fault_seen(std::string_view where) = 0;
+  virtual void actor_restarted(std::string_view name) = 0;
+
+  // The whole in Prometheus text format 0.0.4.
+  virtual std::string text() = 0;
+};
+
+} // namespace rdev

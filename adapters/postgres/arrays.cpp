@@ -1,0 +1,119 @@
+#include "adapters/postgres/arrays.hpp"
+
+#include <array>
+#include <cstdint>
+
+namespace rdev::postgres {
+
+namespace {
+
+constexpr std::array<std::uint8_t, 256> make_nibbles() {
+  std::array<std::uint8_t, 256> out{};
+  for (std::uint8_t i = 0; i < 10; ++i)
+    out[static_cast<std::size_t>('0') + i] = i;
+  for (std::uint8_t i = 0; i < 6; ++i) {
+    out[static_cast<std::size_t>('a') + i] = static_cast<std::uint8_t>(10 + i);
+    out[static_cast<std::size_t>('A') + i] = static_cast<std::uint8_t>(10 + i);
+  }
+  return out;
+}
+constexpr auto nibbles = make_nibbles();
+
+} // namespace
+
+void array_literal::separate() {
+  if (out_.size() > 1)
+    out_ += ',';
+}
+
+array_literal& array_literal::add(std::string_view element) {
+  separate();
+  out_ += '"';
+  for (const char c : element) {
+    if (c == '"' || c == '\\')
+      out_ += '\\';
+    out_ += c;
+  }
+  out_ += '"';
+  return *this;
+}
+
+array_literal& array_literal::add(const std::optional<std::string>& element) {
+  return element ? add(std::string_view(*element)) : add_null();
+}
+
+array_literal& array_literal::add_null() {
+  separate();
+  out_ += "NULL";
+  return *this;
+}
+
+array_literal& array_literal::add_number(std::int64_t n) {
+  separate();
+  out_ += std::to_string(n);
+  return *this;
+}
+
+array_literal& array_literal::add_bytes(std::string_view bytes) {
+  return add(std::string_view(bytea_hex(bytes)));
+}
+
+std::string array_literal::text() const {
+  return out_ + "}";
+}
+
+std::string array_of(const std::vector<std::string>& elements) {
+  array_literal out;
+  for (const auto& e : elements)
+    out.add(std::string_view(e));
+  return out.text();
+}
+
+std::vector<std::string> elements_of(std::string_view literal) {
+  std::vector<std::string> out;
+  for (std::size_t i = 1; i < literal.size() && literal[i] != '}';) {
+    std::string element;
+    const bool quoted = literal[i] == '"';
+    if (quoted) {
+      for (++i; i < literal.size() && literal[i] != '"'; ++i) {
+        if (literal[i] == '\\')
+          ++i;
+        element += literal[i];
+      }
+      ++i;
+    } else {
+      for (; i < literal.size() && literal[i] != ',' && literal[i] != '}'; ++i)
+        element += literal[i];
+    }
+    if (quoted || element != "NULL")
+      out.push_back(std::move(element));
+    if (i < literal.size() && literal[i] == ',')
+      ++i;
+  }
+  return out;
+}
+
+std::string bytea_hex(std::string_view bytes) {
+  constexpr std::string_view hex = "0123456789abcdef";
+  std::string out = "\\x";
+  out.reserve(2 + 2 * bytes.size());
+  for (const char c : bytes) {
+    const auto b = static_cast<std::uint8_t>(c);
+    out += hex[b >> 4U];
+    out += hex[b & 15U];
+  }
+  return out;
+}
+
+std::string bytes_of_hex(std::string_view text) {
+  if (!text.starts_with("\\x"))
+    return {};
+  text.remove_prefix(2);
+  std::string out(text.size() / 2, '\0');
+  for (std::size_t i = 0; i < out.size(); ++i)
+    out[i] = static_cast<char>(nibbles[static_cast<std::uint8_t>(text[2 * i])] << 4 |
+                               nibbles[static_cast<std::uint8_t>(text[2 * i + 1])]);
+  return out;
+}
+
+} // namespace rdev::postgres

@@ -1,0 +1,303 @@
+// Lane `commands`: submit, claim, complete, cancel.
+#include "adapters/postgres/arrays.hpp"
+#include "adapters/postgres/command_rows.hpp"
+#include "adapters/postgres/stores.hpp"
+
+#include <array>
+
+namespace rdev::postgres {
+
+namespace {
+
+// N submissions in one statement. The idempotency record is upserted and returned, so that it also waits for and sees a
+// twin that was not visible to this statement's snapshot; within the batch the first of several twins counts.
+const std::string submit_sql = R"sql(
+WITH input AS MATERIALIZED (
+  SELECT u.*, k.id IS NOT NULL AS key_good, clock_timestamp() AS now
+    FROM unnest($1::uuid[], $2::text[], $3::uuid[], $4::uuid[], $5::text[], $6::smallint[], $7::int[], $8::jsonb[],
+                $9::bytea[], $10::text[], $11::text[], $12::text[], $13::text[], $14::bytea[], $15::bytea[])
+         WITH ORDINALITY AS u(id, project, key_id, family, type, priority, timeout_s, spec, env, actor, client_ip,
+                              request_id, trace_id, scope_hash, digest, ord)
+    LEFT JOIN api_keys k ON k.id = u.key_id AND k.revoked_at IS NULL
+                        AND (k.expires_at IS NULL OR k.expires_at > clock_timestamp())
+), first AS (
+  SELECT DISTINCT ON (family, scope_hash) family, scope_hash, digest, id, now FROM input
+   WHERE scope_hash IS NOT NULL AND key_good ORDER BY family, scope_hash, ord
+), idem AS (
+  INSERT INTO idempotency AS i (family, scope_hash, body_digest, resource, expires_at)
+  SELECT family, scope_hash, digest, id::text, now + $16::interval FROM first
+  ON CONFLICT (family, scope_hash) DO UPDATE SET
+    resource    = CASE WHEN i.expires_at < clock_timestamp() THEN excluded.resource ELSE i.resource END,
+    body_digest = CASE WHEN i.expires_at < clock_timestamp() THEN excluded.body_digest ELSE i.body_digest END,
+    expires_at  = CASE WHEN i.expires_at < clock_timestamp() THEN excluded.expires_at ELSE i.expires_at END
+  RETURNING i.family, i.scope_hash, i.body_digest, i.resource
+), outcome AS MATERIALIZED (
+  SELECT n.*, coalesce(m.resource, n.id::text) AS resource,
+         CASE WHEN NOT n.key_good THEN 3
+              WHEN n.scope_hash IS NULL OR m.resource = n.id::text THEN 0
+              WHEN m.body_digest = n.digest THEN 1
+              ELSE 2 END AS verdict
+    FROM input n LEFT JOIN idem m ON m.family = n.family AND m.scope_hash = n.scope_hash
+), made AS (SELECT * FROM outcome WHERE verdict = 0 ORDER BY ord), c AS (
+  INSERT INTO command (id, project, key_id, family, type, priority, timeout_s, created_at, spec)
+  SELECT id, project, key_id, family, type, priority, timeout_s, now, spec FROM made
+), s AS (
+  INSERT INTO command_secret (command_id, env) SELECT id, env FROM made WHERE env IS NOT NULL
+), q AS (
+  INSERT INTO queue_item (command_id, project, priority, ready_at, eff_ms)
+  SELECT id, project, priority, now,
+         (extract(epoch FROM now) * 1000)::bigint + (ARRAY[0, 5000, 30000, 120000])[priority + 1] FROM made
+), a AS (
+  INSERT INTO audit_log (actor_key, actor_name, action, target, project, outcome, client_ip, request_id, trace_id, detail)
+  SELECT key_id, actor, 'command.submit', id::text, project, 'allowed', client_ip, request_id, trace_id,
+         spec || jsonb_build_object('type', type, 'priority', priority, 'timeout_s', timeout_s) FROM made
+), e AS (
+  INSERT INTO event (event, project, command_id, key_id, data)
+  SELECT 'command.queued', project, id, key_id, jsonb_build_object('type', type) FROM made
+)
+SELECT resource, verdict FROM outcome ORDER BY ord)sql";
+
+// An element of the batch counts only while its token holds; the row lock keeps an adopter out until we commit.
+const std::string complete_sql = R"sql(
+WITH input AS MATERIALIZED (
+  SELECT u.* FROM unnest($1::uuid[], $2::bigint[], $3::text[], $4::text[], $5::int[], $6::text[], $7::int[], $8::bigint[],
+                         $9::text[], $10::bigint[], $11::bigint[], $12::text[], $13::bigint[], $14::boolean[])
+         WITH ORDINALITY AS u(id, token, status, reason, exit_code, signal, survivors, out_bytes, out_sha256, out_total,
+                              err_bytes, err_sha256, err_total, complete, ord)
+), held AS MATERIALIZED (
+  SELECT i.*, l.project, l.started_at, clock_timestamp() AS now
+    FROM lease l JOIN input i ON i.id = l.command_id AND i.token = l.token
+   WHERE l.command_id = ANY ($1::uuid[]) ORDER BY l.command_id FOR UPDATE OF l
+), gone AS (DELETE FROM lease l USING held h WHERE l.command_id = h.id), unsealed AS (
+  DELETE FROM command_secret s USING held h WHERE s.command_id = h.id
+), r AS (
+  INSERT INTO command_result (command_id, project, status, reason, exit_code, signal, survivors, started_at, finished_at,
+                              out_bytes, out_sha256, out_total, err_bytes, err_sha256, err_total, complete)
+  SELECT id, project, status, reason, exit_code, signal, survivors, started_at, now,
+         out_bytes, out_sha256, out_total, err_bytes, err_sha256, err_total, complete FROM held
+), a AS (
+  INSERT INTO audit_log (actor_name, action, target, project, outcome, reason, detail)
+  SELECT 'system', 'command.end', id::text, project, 'done', status,
+         jsonb_build_object('exit_code', exit_code, 'signal', signal, 'reason', reason, 'stdout_sha256', out_sha256,
+                            'stderr_sha256', err_sha256, 'complete', complete) FROM held
+), e AS (
+  INSERT INTO event (event, project, command_id, data)
+  SELECT 'command.' || status, project, id,
+         jsonb_build_object('exit_code', exit_code,
+                            'duration_ms', (extract(epoch FROM now - started_at) * 1000)::bigint) FROM held
+)
+SELECT i.ord, h.id IS NOT NULL FROM input i LEFT JOIN held h ON h.ord = i.ord ORDER BY i.ord)sql";
+
+const std::string claim_sql =
+    "SELECT " + lease_columns +
+    " FROM rdev_claim($1, $2, $3, $4) l JOIN command c ON c.id = l.command_id "
+    "LEFT JOIN command_secret s ON s.command_id = l.command_id ORDER BY l.token";
+
+const std::string record_sql = R"sql(
+WITH a AS (
+  INSERT INTO audit_log (actor_key, actor_name, action, target, project, outcome, client_ip, request_id, trace_id)
+  VALUES ($1, $2, $3, $4, $4, 'allowed', $5, $6, $7)
+), e AS (INSERT INTO event (event, project, key_id) VALUES ($3, $4, $1)), i AS (
+  INSERT INTO idempotency (family, scope_hash, body_digest, resource, expires_at)
+  SELECT k.family, $8::bytea, $9::bytea, $4, clock_timestamp() + $10::interval FROM api_keys k
+   WHERE k.id = $1 AND $8::bytea IS NOT NULL
+  ON CONFLICT (family, scope_hash) DO UPDATE SET
+    body_digest = excluded.body_digest, resource = excluded.resource, expires_at = excluded.expires_at
+)
+SELECT 1)sql";
+
+const statements prepared{
+    {"submit", submit_sql},
+    {"complete", complete_sql},
+    {"claim", claim_sql},
+    {"record", record_sql},
+    {"existing", "SELECT id FROM command WHERE id = ANY ($1::uuid[])"},
+    {"cancel", "SELECT rdev_cancel($1, $2, $3, $4, $5, $6, $7)"},
+    {"find_idempotent", "SELECT resource, body_digest FROM idempotency WHERE family = $1 AND scope_hash = $2::bytea "
+                        "AND expires_at > clock_timestamp()"},
+};
+
+class command_tables final : public command_store {
+public:
+  explicit command_tables(const store_config& config) : config_(config), session_(config.conninfo, prepared) {
+  }
+
+  result<std::vector<submit_receipt>> submit(std::span<const new_command> batch) override {
+    std::array<array_literal, 15> column;
+    for (const auto& one : batch)
+      add_row(column, one);
+    std::array<std::string, 15> text;
+    for (std::size_t i = 0; i < column.size(); ++i)
+      text.at(i) = column.at(i).text();
+    return session_.single(effect::writes, [&](pqxx::transaction_base& tx) {
+      const auto rows = tx.exec_prepared("submit", text[0], text[1], text[2], text[3], text[4], text[5], text[6], text[7],
+                                         text[8], text[9], text[10], text[11], text[12], text[13], text[14],
+                                         interval_of(config_.idempotency_retention));
+      std::vector<submit_receipt> out;
+      for (const auto& row : rows)
+        out.push_back({static_cast<submit_verdict>(row[1].as<int>()), *command_id::from_uuid(row[0].c_str())});
+      return out;
+    });
+  }
+
+  result<std::vector<command_id>> existing(std::span<const command_id> ids) override {
+    array_literal wanted;
+    for (const auto& id : ids)
+      wanted.add(std::string_view(id.uuid()));
+    return session_.single(effect::reads, [&](pqxx::transaction_base& tx) {
+      std::vector<command_id> out;
+      for (const auto& row : tx.exec_prepared("existing", wanted.text()))
+        out.push_back(*command_id::from_uuid(row[0].c_str()));
+      return out;
+    });
+  }
+
+  result<std::vector<lease>> claim(const claim_request& request) override {
+    std::vector<completion> unreadable;
+    auto out = session_.transact([&](pqxx::transaction_base& tx) {
+      std::vector<lease> leases;
+      for (const auto& row : tx.exec_prepared("claim", request.node.uuid(), request.start_intent, request.most,
+                                              request.max_running_per_project)) {
+        auto one = lease_from(row, *config_.sealer);
+        if (one)
+          leases.push_back(std::move(*one));
+        else
+          unreadable.push_back(lost_for(row, one.error()));
+      }
+      return leases;
+    });
+    // A command whose secrets cannot be read must not stop the others; it has not been started.
+    if (out && !unreadable.empty())
+      if (auto ended = complete(unreadable); !ended)
+        return std::move(ended.error());
+    return out;
+  }
+
+  result<std::vector<bool>> complete(std::span<const completion> batch) override {
+    std::array<array_literal, 14> column;
+    for (const auto& one : batch)
+      add_row(column, one);
+    std::array<std::string, 14> text;
+    for (std::size_t i = 0; i < column.size(); ++i)
+      text.at(i) = column.at(i).text();
+    return session_.single(effect::writes, [&](pqxx::transaction_base& tx) {
+      const auto rows =
+          tx.exec_prepared("complete", text[0], text[1], text[2], text[3], text[4], text[5], text[6], text[7], text[8],
+                           text[9], text[10], text[11], text[12], text[13]);
+      std::vector<bool> out;
+      for (const auto& row : rows)
+        out.push_back(row[1].as<bool>());
+      return out;
+    });
+  }
+
+  result<cancel_verdict> cancel(const cancel_order& order) override {
+    const auto by = order.by ? std::optional(order.by->uuid()) : std::nullopt;
+    return session_.single(effect::writes, [&](pqxx::transaction_base& tx) {
+      const auto row = tx.exec_prepared1("cancel", order.id.uuid(), order.reason == cancel_reason::timeout ? "timeout" : "user",
+                                         or_null(by), order.actor_name, order.from.client_ip, order.from.request_id,
+                                         order.from.trace_id);
+      const std::string_view verdict = row[0].c_str();
+      return verdict == "never_ran"   ? cancel_verdict::never_ran
+             : verdict == "requested" ? cancel_verdict::requested
+             : verdict == "ended"     ? cancel_verdict::ended
+                                      : cancel_verdict::not_found;
+    });
+  }
+
+  result<done> record(const project_change& change) override {
+    std::optional<std::string> scope;
+    std::optional<std::string> digest;
+    if (change.idempotency) {
+      scope = bytea_hex(as_bytes(scope_of(change.from, *change.idempotency)));
+      digest = bytea_hex(as_bytes(sealed_digest(*change.idempotency)));
+    }
+    return session_.single(effect::writes, [&](pqxx::transaction_base& tx) {
+      tx.exec_prepared("record", change.by.uuid(), change.actor_name, change.event, change.project, change.from.client_ip,
+                       change.from.request_id, change.from.trace_id, or_null(scope), or_null(digest),
+                       interval_of(config_.idempotency_retention));
+      return done{};
+    });
+  }
+
+  result<std::optional<idempotency_hit>> find_idempotent(const key_id& family, const request_context& from,
+                                                         const idempotency& key) override {
+    return session_.single(effect::reads, [&](pqxx::transaction_base& tx) -> std::optional<idempotency_hit> {
+      const auto rows = tx.exec_prepared("find_idempotent", family.uuid(), bytea_hex(as_bytes(scope_of(from, key))));
+      if (rows.empty())
+        return std::nullopt;
+      return idempotency_hit{bytes_of_hex(rows[0][1].c_str()) == as_bytes(sealed_digest(key)), rows[0][0].c_str()};
+    });
+  }
+
+private:
+  // The digest of a body is stored as a MAC: it would otherwise tell who knows the key of the row what the body was.
+  digest256 sealed_digest(const idempotency& key) {
+    return config_.sealer->mac(as_bytes(key.body_digest));
+  }
+
+  void add_row(std::array<array_literal, 15>& column, const new_command& one) {
+    const auto& what = one.what.what;
+    column[0].add(std::string_view(one.what.id.uuid()));
+    column[1].add(std::string_view(what.project));
+    column[2].add(std::string_view(one.what.key.uuid()));
+    column[3].add(std::string_view(one.what.family.uuid()));
+    column[4].add(name_of(what.type));
+    column[5].add_number(static_cast<std::int64_t>(what.priority));
+    column[6].add_number(what.timeout.value_or(std::chrono::seconds(0)).count());
+    column[7].add(std::string_view(spec_of(what)));
+    if (const auto env = sealed_env(one.what, *config_.sealer); env.empty())
+      column[8].add_null();
+    else
+      column[8].add_bytes(env);
+    column[9].add(std::string_view(one.actor_name));
+    column[10].add(std::string_view(one.from.client_ip));
+    column[11].add(std::string_view(one.from.request_id));
+    column[12].add(std::string_view(one.from.trace_id));
+    if (one.idempotency) {
+      column[13].add_bytes(as_bytes(scope_of(one.from, *one.idempotency)));
+      column[14].add_bytes(as_bytes(sealed_digest(*one.idempotency)));
+    } else {
+      column[13].add_null();
+      column[14].add_null();
+    }
+  }
+
+  static void add_row(std::array<array_literal, 14>& column, const completion& one) {
+    const auto& r = one.result;
+    column[0].add(std::string_view(one.id.uuid()));
+    column[1].add_number(one.token);
+    column[2].add(name_of(r.status));
+    column[3].add(r.reason);
+    r.exit_code ? column[4].add_number(*r.exit_code) : column[4].add_null();
+    column[5].add(r.signal);
+    column[6].add_number(r.survivors);
+    column[7].add_number(static_cast<std::int64_t>(r.out.bytes));
+    column[8].add(std::string_view(r.out.sha256));
+    column[9].add_number(static_cast<std::int64_t>(r.out.total_bytes));
+    column[10].add_number(static_cast<std::int64_t>(r.err.bytes));
+    column[11].add(std::string_view(r.err.sha256));
+    column[12].add_number(static_cast<std::int64_t>(r.err.total_bytes));
+    column[13].add(std::string_view(r.complete ? "t" : "f"));
+  }
+
+  static completion lost_for(const pqxx::row& row, const failure& why) {
+    completion out;
+    out.id = *command_id::from_uuid(row[0].c_str());
+    out.token = row[10].as<std::int64_t>();
+    out.result.reason = "its environment cannot be read: " + why.message;
+    out.result.out.sha256 = out.result.err.sha256 = to_hex(sha256(""));
+    return out;
+  }
+
+  store_config config_;
+  session session_;
+};
+
+} // namespace
+
+std::shared_ptr<command_store> make_command_store(const store_config& config) {
+  return std::make_shared<command_tables>(config);
+}
+
+} // namespace rdev::postgres

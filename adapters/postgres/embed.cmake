@@ -1,0 +1,11 @@
+# Writes OUT, a C++ file that holds the text of every file in FILES.
+set(text "#include \"adapters/postgres/migrations.hpp\"\n\nnamespace rdev::postgres {\n\nconst std::vector<migration>& all_migrations() {\n  static const std::vector<migration> all{\n")
+foreach(path IN LISTS FILES)
+  get_filename_component(name ${path} NAME_WE)
+  string(REGEX MATCH "^[0-9]+" number ${name})
+  math(EXPR version "${number} + 0")
+  file(READ ${path} sql)
+  string(APPEND text "      {${version}, \"${name}\", R\"rdev_sql(${sql})rdev_sql\"},\n")
+endforeach()
+string(APPEND text "  };\n  return all;\n}\n\n} // namespace rdev::postgres\n")
+file(WRITE ${OUT} "${text}")

@@ -1,0 +1,31 @@
+// The durable store on PostgreSQL. Each object has a connection of its own and belongs to one lane (one thread at a time).
+#pragma once
+
+#include "adapters/audit_log.hpp"
+#include "adapters/command_store.hpp"
+#include "adapters/crypto.hpp"
+#include "adapters/key_store.hpp"
+#include "adapters/log.hpp"
+
+#include <chrono>
+#include <memory>
+#include <string>
+
+namespace rdev::postgres {
+
+struct store_config {
+  std::string conninfo;                                        // libpq keywords or URL
+  std::shared_ptr<rdev::sealer> sealer;                        // of env values and idempotency digests
+  std::chrono::seconds idempotency_retention{24 * 3600};       // of Idempotency-Key records
+  std::chrono::seconds output_retention{7 * 24 * 3600};        // of output; whole days are dropped
+  std::chrono::seconds record_retention{90 * 24 * 3600};       // of commands, results, audit and event rows
+};
+
+std::shared_ptr<command_store> make_command_store(const store_config& config);
+std::shared_ptr<output_store> make_output_store(const store_config& config);
+std::shared_ptr<command_queries> make_command_queries(const store_config& config);
+std::shared_ptr<lease_store> make_lease_store(const store_config& config);
+std::shared_ptr<key_store> make_key_store(const store_config& config);
+std::shared_ptr<audit_log> make_audit_log(const store_config& config);
+
+} // namespace rdev::postgres

@@ -1,0 +1,28 @@
+// Port: where projects live. Local: folders; later: pods.
+#pragma once
+
+#include "messages/values/projects.hpp"
+#include "messages/values/result.hpp"
+
+#include <map>
+#include <optional>
+#include <string>
+#include <vector>
+
+namespace rdev {
+
+class project_host {
+public:
+  virtual ~project_host() = default;
+  // Sorted by id.
+  virtual result<std::vector<project>> list() = 0;
+  virtual result<std::optional<project>> find(const std::string& id) = 0;
+  // False: it is there already.
+  virtual result<bool> create(const std::string& id, const std::map<std::string, std::string>& labels) = 0;
+  // With all its contents. False: there is none.
+  virtual result<bool> remove(const std::string& id) = 0;
+  // Whether start, stop and restart mean anything here.
+  [[nodiscard]] virtual bool has_power_states() const = 0;
+};
+
+} // namespace rdev

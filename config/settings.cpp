@@ -1,0 +1,407 @@
+#include "config/settings.hpp"
+
+#include "config/units.hpp"
+
+#define TOML_EXCEPTIONS 0
+#include <toml++/toml.h>
+
+#include <unistd.h>
+
+#include <algorithm>
+#include <charconv>
+#include <filesystem>
+#include <functional>
+#include <fstream>
+#include <sstream>
+
+namespace rdev::config {
+
+namespace {
+
+// How one key is set from text; answers what is wrong, or nothing.
+using setter = std::function<std::string(settings&, std::string_view)>;
+struct known_key {
+  std::string name;
+  setter set;
+};
+
+std::vector<std::string> split(std::string_view text) {
+  std::vector<std::string> out;
+  while (!text.empty()) {
+    const auto comma = text.find(',');
+    out.emplace_back(text.substr(0, comma));
+    text = comma == std::string_view::npos ? std::string_view{} : text.substr(comma + 1);
+  }
+  return out;
+}
+
+template <class Field>
+setter text(Field field) {
+  return [field](settings& s, std::string_view v) {
+    field(s) = std::string(v);
+    return std::string{};
+  };
+}
+
+template <class Field>
+setter list(Field field) {
+  return [field](settings& s, std::string_view v) {
+    field(s) = split(v);
+    return std::string{};
+  };
+}
+
+template <class Field>
+setter choice(Field field, std::vector<std::string> allowed) {
+  return [field, allowed](settings& s, std::string_view v) -> std::string {
+    if (std::find(allowed.begin(), allowed.end(), v) == allowed.end()) {
+      std::string out = "must be one of";
+      for (const auto& a : allowed)
+        out += " " + a;
+      return out;
+    }
+    field(s) = std::string(v);
+    return {};
+  };
+}
+
+template <class Field>
+setter flag(Field field) {
+  return [field](settings& s, std::string_view v) -> std::string {
+    if (v != "true" && v != "false")
+      return "must be true or false";
+    field(s) = v == "true";
+    return {};
+  };
+}
+
+template <class Field>
+setter number(Field field, int least, int most) {
+  return [=](settings& s, std::string_view v) -> std::string {
+    int n = 0;
+    const auto [end, error] = std::from_chars(v.data(), v.data() + v.size(), n);
+    if (error != std::errc{} || end != v.data() + v.size() || n < least || n > most)
+      return "must be a whole number from " + std::to_string(least) + " to " + std::to_string(most);
+    field(s) = n;
+    return {};
+  };
+}
+
+template <class Field>
+setter duration(Field field, std::string least, std::string most) {
+  return [=](settings& s, std::string_view v) -> std::string {
+    const auto d = parse_duration(v);
+    if (!d || *d < *parse_duration(least) || *d > *parse_duration(most))
+      return "must be a duration from " + least + " to " + most + ", such as 200ms, 5s, 30m, 10h or 7d";
+    field(s) = *d;
+    return {};
+  };
+}
+
+template <class Field>
+setter size(Field field, std::string least, std::string most) {
+  return [=](settings& s, std::string_view v) -> std::string {
+    const auto n = parse_size(v);
+    if (!n || *n < *parse_size(least) || *n > *parse_size(most))
+      return "must be a size from " + least + " to " + most + ", such as 4096, 16KiB, 1MiB or 2GiB";
+    field(s) = *n;
+    return {};
+  };
+}
+
+std::string set_proxies(settings& s, std::string_view v) {
+  s.http.trusted_proxies.clear();
+  for (const auto& entry : split(v)) {
+    const auto network = ip_network::parse(entry);
+    if (!network)
+      return "'" + entry + "' is not a network such as 10.0.0.0/8";
+    s.http.trusted_proxies.push_back(*network);
+  }
+  return {};
+}
+
+std::string set_listen(settings& s, std::string_view v) {
+  const auto colon = v.rfind(':');
+  int port = -1;
+  if (colon != std::string_view::npos && colon + 1 < v.size())
+    std::from_chars(v.data() + colon + 1, v.data() + v.size(), port);
+  if (colon == std::string_view::npos || colon == 0 || port < 0 || port > 65535)
+    return "must be HOST:PORT, such as 127.0.0.1:8080 or [::1]:0";
+  s.server.listen = std::string(v);
+  return {};
+}
+
+#define RDEV_FIELD(member) [](settings& s) -> auto& { return s.member; }
+
+const std::vector<known_key>& table() {
+  static const std::vector<known_key> all{
+      {"server.listen", set_listen},
+      {"server.data_dir", text(RDEV_FIELD(server.data_dir))},
+      {"server.drain_timeout", duration(RDEV_FIELD(server.drain_timeout), "1s", "10m")},
+      {"server.node", text(RDEV_FIELD(server.node))},
+      {"http.trusted_proxies", set_proxies},
+      {"http.max_body_bytes", size(RDEV_FIELD(http.max_body_bytes), "1KiB", "64MiB")},
+      {"http.max_header_bytes", size(RDEV_FIELD(http.max_header_bytes), "1KiB", "64KiB")},
+      {"http.threads", number(RDEV_FIELD(http.threads), 4, 4096)},
+      {"http.request_deadline", duration(RDEV_FIELD(http.request_deadline), "1s", "2m")},
+      {"http.keep_alive", duration(RDEV_FIELD(http.keep_alive), "1s", "10m")},
+      {"limits.rps", number(RDEV_FIELD(limits.rps), 0, 1'000'000)},
+      {"sse.heartbeat", duration(RDEV_FIELD(sse.heartbeat), "1s", "5m")},
+      {"commands.default_timeout", duration(RDEV_FIELD(commands.default_timeout), "1s", "7d")},
+      {"commands.max_timeout", duration(RDEV_FIELD(commands.max_timeout), "1s", "7d")},
+      {"commands.kill_grace", duration(RDEV_FIELD(commands.kill_grace), "0s", "5m")},
+      {"commands.max_running", number(RDEV_FIELD(commands.max_running), 1, 10'000)},
+      {"commands.max_running_per_project", number(RDEV_FIELD(commands.max_running_per_project), 1, 10'000)},
+      {"output.max_bytes", size(RDEV_FIELD(output.max_bytes), "1KiB", "64GiB")},
+      {"output.retention", duration(RDEV_FIELD(output.retention), "1d", "3650d")},
+      {"leases.renew", duration(RDEV_FIELD(leases.renew), "50ms", "1m")},
+      {"leases.lease", duration(RDEV_FIELD(leases.lease), "200ms", "10m")},
+      {"leases.scan", duration(RDEV_FIELD(leases.scan), "50ms", "1m")},
+      {"auth.cache_lease", duration(RDEV_FIELD(auth.cache_lease), "0s", "1m")},
+      {"idempotency.retention", duration(RDEV_FIELD(idempotency.retention), "1m", "30d")},
+      {"runner.kind", choice(RDEV_FIELD(runner.kind), {"local"})},
+      {"runner.min_free_bytes", size(RDEV_FIELD(runner.min_free_bytes), "0", "1024GiB")},
+      {"runner.local.user", text(RDEV_FIELD(runner.local.user))},
+      {"runner.local.allow_network", flag(RDEV_FIELD(runner.local.allow_network))},
+      {"runner.local.pass_env", list(RDEV_FIELD(runner.local.pass_env))},
+      {"claude.argv", list(RDEV_FIELD(claude.argv))},
+      {"claude.missing_hint", text(RDEV_FIELD(claude.missing_hint))},
+      {"database.embedded_user", text(RDEV_FIELD(database.embedded_user))},
+      {"log.level", choice(RDEV_FIELD(log.level), {"debug", "info", "warn", "error"})},
+      {"actors.threads", number(RDEV_FIELD(actors.threads), 0, 256)},
+  };
+  return all;
+}
+
+#undef RDEV_FIELD
+
+std::string variable_of(const std::string& key) {
+  std::string out = "RDEV_";
+  for (const char c : key)
+    out += c == '.' ? '_' : static_cast<char>(std::toupper(static_cast<unsigned char>(c)));
+  return out;
+}
+
+std::size_t distance(std::string_view a, std::string_view b) {
+  std::vector<std::size_t> row(b.size() + 1);
+  for (std::size_t j = 0; j <= b.size(); ++j)
+    row[j] = j;
+  for (std::size_t i = 1; i <= a.size(); ++i) {
+    auto diagonal = row[0]++;
+    for (std::size_t j = 1; j <= b.size(); ++j) {
+      const auto above = row[j];
+      row[j] = std::min({row[j] + 1, row[j - 1] + 1, diagonal + (a[i - 1] == b[j - 1] ? 0 : 1)});
+      diagonal = above;
+    }
+  }
+  return row.back();
+}
+
+std::string nearest(std::string_view wrong, const std::vector<std::string>& names) {
+  return *std::min_element(names.begin(), names.end(),
+                           [&](const auto& a, const auto& b) { return distance(wrong, a) < distance(wrong, b); });
+}
+
+class loader {
+public:
+  explicit loader(const inputs& in) : in_(in) {
+  }
+
+  std::variant<settings, std::vector<std::string>> load() {
+    read_toml(default_file, "the built-in defaults");
+    if (in_.file)
+      read_file(*in_.file);
+    read_environment();
+    for (const auto& [key, value] : in_.flags)
+      set(key, value, "the command line");
+    check_together();
+    if (!problems_.empty())
+      return problems_;
+    return std::move(out_);
+  }
+
+private:
+  void set(const std::string& key, std::string_view value, const std::string& source) {
+    const auto known = std::find_if(table().begin(), table().end(), [&](const auto& k) { return k.name == key; });
+    if (known == table().end())
+      return problem(key + " (" + source + "): there is no such setting; did you mean " + nearest(key, known_keys()) + "?");
+    if (const auto wrong = known->set(out_, value); !wrong.empty())
+      problem(key + " (" + source + "): '" + std::string(value) + "' " + wrong);
+  }
+
+  void problem(std::string text) {
+    problems_.push_back(std::move(text));
+  }
+
+  void read_file(const std::string& path) {
+    std::ifstream file(path);
+    if (!file)
+      return problem("--config: cannot read " + path);
+    std::ostringstream all;
+    all << file.rdbuf();
+    read_toml(all.str(), path);
+  }
+
+  void read_toml(std::string_view toml_text, const std::string& source) {
+    const auto parsed = toml::parse(toml_text);
+    if (!parsed)
+      return problem(source + ": line " + std::to_string(parsed.error().source().begin.line) + ": " +
+                     std::string(parsed.error().description()));
+    read_table(parsed.table(), "", source);
+  }
+
+  void read_table(const toml::table& part, const std::string& prefix, const std::string& source) {
+    for (const auto& [key, node] : part) {
+      const auto name = prefix + std::string(key.str());
+      if (const auto* below = node.as_table())
+        read_table(*below, name + ".", source);
+      else if (const auto value = text_of(node))
+        set(name, *value, source);
+      else
+        problem(name + " (" + source + "): has a type that no setting has");
+    }
+  }
+
+  static std::optional<std::string> text_of(const toml::node& node) {
+    if (const auto* s = node.as_string())
+      return s->get();
+    if (const auto* n = node.as_integer())
+      return std::to_string(n->get());
+    if (const auto* b = node.as_boolean())
+      return b->get() ? "true" : "false";
+    if (const auto* a = node.as_array()) {
+      std::string out;
+      for (const auto& item : *a)
+        if (const auto one = text_of(item))
+          out += (out.empty() ? "" : ",") + *one;
+      return out;
+    }
+    return std::nullopt;
+  }
+
+  void read_environment() {
+    std::map<std::string, std::string> by_variable;
+    for (const auto& key : known_keys())
+      by_variable[variable_of(key)] = key;
+    if (const auto rps = in_.environment.find("RATE_LIMIT_RPS"); rps != in_.environment.end())
+      set("limits.rps", rps->second, "RATE_LIMIT_RPS");
+    for (const auto& [name, value] : in_.environment) {
+      if (const auto known = by_variable.find(name); known != by_variable.end())
+        set(known->second, value, name);
+      else if (looks_like_ours(name))
+        problem(name + ": there is no such setting; did you mean " + variable_of(nearest_of(name)) + "?");
+    }
+    read_secrets();
+  }
+
+  static std::string nearest_of(const std::string& variable) {
+    auto keys = known_keys();
+    return *std::min_element(keys.begin(), keys.end(), [&](const auto& a, const auto& b) {
+      return distance(variable, variable_of(a)) < distance(variable, variable_of(b));
+    });
+  }
+
+  // Only names that begin like a section: other programs have variables of the same family.
+  static bool looks_like_ours(const std::string& name) {
+    for (const auto& key : known_keys())
+      if (name.starts_with(variable_of(key.substr(0, key.find('.'))) + "_"))
+        return true;
+    return false;
+  }
+
+  void read_secrets() {
+    const auto get = [&](const char* name) {
+      const auto found = in_.environment.find(name);
+      return found == in_.environment.end() ? std::string{} : found->second;
+    };
+    out_.database.url = secret(get("DATABASE_URL"));
+    if (out_.database.url.empty() && !get("DB_HOST").empty())
+      out_.database.url = secret(conninfo(get));
+    out_.secrets_keys = secret(get("RDEV_SECRETS_KEYS"));
+    const auto admin = get("RDEV_ADMIN_KEY");
+    const bool printable = std::all_of(admin.begin(), admin.end(), [](char c) { return c >= 33 && c <= 126; });
+    if (!admin.empty() && (admin.size() < 32 || admin.size() > 256 || !printable))
+      problem("RDEV_ADMIN_KEY: must be 32 to 256 printable characters without blanks");
+    out_.admin_key = secret(admin);
+    if (!out_.database.url.empty() && out_.secrets_keys.empty())
+      problem("RDEV_SECRETS_KEYS: is needed with DATABASE_URL; make one with: echo \"k1:$(openssl rand -base64 32)\"");
+  }
+
+  template <class Get>
+  static std::string conninfo(const Get& get) {
+    std::string out;
+    const std::pair<const char*, const char*> parts[] = {
+        {"host", "DB_HOST"}, {"port", "DB_PORT"}, {"user", "DB_USER"}, {"password", "DB_PASSWORD"}, {"dbname", "DB_NAME"}};
+    for (const auto& [keyword, variable] : parts) {
+      const auto value = get(variable);
+      if (value.empty())
+        continue;
+      out += std::string(out.empty() ? "" : " ") + keyword + "='";
+      for (const char c : value)
+        out += (c == '\'' || c == '\\') ? std::string("\\") + c : std::string(1, c);
+      out += "'";
+    }
+    return out;
+  }
+
+  void check_together() {
+    if (out_.leases.lease < 2 * out_.leases.renew)
+      problem("leases.lease: must be at least twice leases.renew");
+    if (out_.commands.default_timeout > out_.commands.max_timeout)
+      problem("commands.default_timeout: must not be above commands.max_timeout");
+    if (out_.claude.argv.empty())
+      problem("claude.argv: must name a program");
+    auto host = out_.server.listen.substr(0, out_.server.listen.rfind(':'));
+    if (host.size() > 2 && host.front() == '[')
+      host = host.substr(1, host.size() - 2);
+    const auto address = ip_address::parse(host);
+    const bool loopback = host == "localhost" || (address && (ip_network::parse("127.0.0.0/8")->contains(*address) ||
+                                                              ip_network::parse("::1")->contains(*address)));
+    if (!loopback && out_.runner.kind == "local" && !out_.runner.local.allow_network)
+      problem("server.listen: the local runner lets every key with projects:execute run programs on this machine; to listen "
+              "beyond loopback all the same set runner.local.allow_network = true");
+    if (out_.server.data_dir.empty())
+      out_.server.data_dir = default_data_dir();
+    if (!out_.server.data_dir.empty())
+      out_.server.data_dir = std::filesystem::absolute(out_.server.data_dir).lexically_normal().string();
+    if (out_.server.node.empty())
+      out_.server.node = host_name();
+  }
+
+  std::string default_data_dir() {
+    if (::geteuid() == 0)
+      return "/var/lib/rdev";
+    const auto state = in_.environment.find("XDG_STATE_HOME");
+    if (state != in_.environment.end() && !state->second.empty())
+      return state->second + "/rdev";
+    const auto home = in_.environment.find("HOME");
+    if (home != in_.environment.end() && !home->second.empty())
+      return home->second + "/.local/state/rdev";
+    problem("server.data_dir: must be given, since HOME is not set");
+    return {};
+  }
+
+  static std::string host_name() {
+    char name[256] = {};
+    return ::gethostname(name, sizeof name - 1) == 0 ? name : "node";
+  }
+
+  const inputs& in_;
+  settings out_;
+  std::vector<std::string> problems_;
+};
+
+} // namespace
+
+std::variant<settings, std::vector<std::string>> load(const inputs& in) {
+  return loader(in).load();
+}
+
+std::vector<std::string> known_keys() {
+  std::vector<std::string> out;
+  for (const auto& k : table())
+    out.push_back(k.name);
+  return out;
+}
+
+} // namespace rdev::config

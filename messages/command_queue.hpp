@@ -1,0 +1,64 @@
+// COMMAND QUEUE is the one writer of the life of commands: it accepts them durably (group commit), gives them out to
+// the RUNNER as long as there are free slots, and records their end.
+#pragma once
+
+#include "adapters/command_store.hpp"
+#include "messages/vocabulary.hpp"
+
+#include <caf/typed_actor.hpp>
+
+namespace rdev::command_queue {
+
+struct submit {
+  principal who;
+  request_context from;
+  std::optional<rdev::idempotency> idempotency;
+  submission what;
+};
+
+struct cancel {
+  cancel_order order;
+};
+struct cancelled {
+  cancel_verdict verdict = cancel_verdict::not_found;
+};
+
+// The owner of a lease reports the end of its command. `accepted` is false for a stale token.
+struct complete {
+  completion what;
+};
+struct completed {
+  bool accepted = false;
+};
+
+// A change of a project, to be recorded; and whether a POST was made before.
+struct record {
+  project_change what;
+};
+struct recorded {};
+struct look_up {
+  key_id family;
+  request_context from;
+  rdev::idempotency key;
+};
+struct looked_up {
+  std::optional<idempotency_hit> hit;
+};
+
+// So many commands are running here (from the RUNNER, at every change): slots may have become free. May be lost: the
+// queue also polls.
+struct load {
+  int running = 0;
+};
+
+using actor = caf::typed_actor<
+    // Durable before it is answered: command, queue, audit, event and idempotency rows in one transaction.
+    caf::replies_to<submit>::with<answer<submitted>>,
+    // Queued commands end at once; a running one is ended by its owner.
+    caf::replies_to<cancel>::with<cancelled>,
+    // Result, audit row and event row in one transaction, fenced by the token.
+    caf::replies_to<complete>::with<completed>,
+    // Audit row, event row and idempotency record of a project's change.
+    caf::replies_to<record>::with<recorded>, caf::replies_to<look_up>::with<looked_up>, caf::reacts_to<load>>;
+
+} // namespace rdev::command_queue

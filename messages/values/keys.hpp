@@ -1,0 +1,109 @@
+// API keys and what they may do.
+#pragma once
+
+#include "messages/values/ids.hpp"
+#include "messages/values/secret.hpp"
+#include "messages/values/time.hpp"
+
+#include <array>
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace rdev {
+
+enum class scope : std::uint16_t {
+  projects_read = 1U << 0U,
+  projects_write = 1U << 1U,
+  projects_execute = 1U << 2U, // implies projects_read
+  keys_read = 1U << 3U,
+  keys_write = 1U << 4U,
+  webhooks_read = 1U << 5U,
+  webhooks_write = 1U << 6U,
+  audit_read = 1U << 7U,
+  admin = 1U << 8U, // all of them
+};
+
+// A set of scopes.
+class scopes {
+public:
+  constexpr scopes() = default;
+  constexpr scopes(std::initializer_list<scope> list) {
+    for (auto s : list)
+      add(s);
+  }
+  constexpr void add(scope s) {
+    bits_ = static_cast<std::uint16_t>(bits_ | static_cast<std::uint16_t>(s));
+  }
+  // Whether a key with these scopes may do what `wanted` guards (admin: everything; execute implies read).
+  [[nodiscard]] constexpr bool allow(scope wanted) const {
+    if (has(scope::admin) || has(wanted))
+      return true;
+    return wanted == scope::projects_read && has(scope::projects_execute);
+  }
+  // Whether every right of `other` is a right of these scopes too.
+  [[nodiscard]] bool dominate(const scopes& other) const;
+  [[nodiscard]] constexpr bool has(scope s) const {
+    return (bits_ & static_cast<std::uint16_t>(s)) != 0;
+  }
+  [[nodiscard]] constexpr bool empty() const {
+    return bits_ == 0;
+  }
+  // The contract's names (`projects:read`, …) in the order of the enum.
+  [[nodiscard]] std::vector<std::string> names() const;
+  friend bool operator==(const scopes&, const scopes&) = default;
+
+private:
+  std::uint16_t bits_ = 0;
+};
+
+std::string_view name_of(scope s);
+std::optional<scope> scope_from(std::string_view name);
+
+// SHA-256 or HMAC-SHA-256 of a key's text.
+using key_digest = std::array<std::uint8_t, 32>;
+
+// A key as it is stored. The secret itself is nowhere.
+struct api_key {
+  key_id id;
+  std::string name;
+  std::string prefix; // `rdev_<8 id>`, or `admin`: unique, the look-up column
+  key_digest hash{};
+  std::int16_t hash_scheme = 1; // 1 = SHA-256, 2 = HMAC with a pepper
+  scopes granted;
+  std::optional<std::vector<std::string>> project_ids; // none = all
+  std::optional<std::vector<std::string>> allowed_ips; // CIDR; none = from anywhere
+  std::optional<int> rate_limit;                       // requests per second; none = the default
+  timestamp created_at{};
+  std::optional<key_id> created_by;
+  std::optional<timestamp> expires_at; // none = never
+  std::optional<timestamp> last_used_at;
+  std::optional<timestamp> revoked_at;
+  std::optional<key_id> revoked_by;
+  std::optional<key_id> rotated_from;
+  key_id family; // the first key of its chain of rotations: scope of Idempotency-Key
+
+  [[nodiscard]] bool active(timestamp now) const {
+    return !revoked_at && (!expires_at || *expires_at > now);
+  }
+};
+
+// Whether `x` may create, change, rotate or revoke a key like `y` (contract, Authentication: domination).
+bool dominates(const api_key& x, const api_key& y);
+
+// Who is asking, once the key has been accepted.
+struct principal {
+  key_id key;
+  key_id family;
+  std::string key_prefix;
+  std::string key_name;
+  scopes granted;
+  std::optional<std::vector<std::string>> project_ids;
+  std::optional<int> rate_limit;
+
+  [[nodiscard]] bool sees_project(std::string_view project) const;
+};
+
+} // namespace rdev

@@ -1,0 +1,144 @@
+// The whole vocabulary: every type that travels between actors, in one list; its diff is the protocol's diff.
+//
+// No message leaves the process (nodes meet in PostgreSQL, docs/decisions/0003), so none is serialisable: CAF prints
+// them as `unprintable`, which also keeps credentials out of every dump of a mailbox.
+#pragma once
+
+#include <caf/allowed_unsafe_message_type.hpp>
+
+#include <utility>
+
+namespace rdev {
+template <class T>
+class answer;
+struct api_reply;
+struct stream_news;
+struct principal;
+struct project;
+struct submitted;
+struct output_bytes;
+
+namespace ingress {
+struct perform;
+struct read_stream;
+} // namespace ingress
+namespace auth {
+struct identify;
+struct forget;
+struct forgotten;
+} // namespace auth
+namespace api_keys {
+struct find;
+struct found;
+struct request;
+} // namespace api_keys
+namespace rate_limit {
+struct meter;
+struct metered;
+} // namespace rate_limit
+namespace pod_control {
+struct locate;
+struct request;
+} // namespace pod_control
+namespace command_queue {
+struct submit;
+struct cancel;
+struct cancelled;
+struct complete;
+struct completed;
+struct record;
+struct recorded;
+struct look_up;
+struct looked_up;
+struct load;
+} // namespace command_queue
+namespace runner {
+struct run;
+struct running;
+struct stop;
+struct changed;
+struct abandon;
+} // namespace runner
+namespace output_log {
+struct append;
+struct appended;
+} // namespace output_log
+namespace queries {
+struct request;
+struct events_after;
+struct events;
+struct stored;
+} // namespace queries
+namespace streams {
+struct grown;
+struct project_changed;
+struct revoke;
+struct drain;
+} // namespace streams
+namespace audit {
+struct record;
+struct committed;
+} // namespace audit
+namespace webhooks {
+struct committed;
+} // namespace webhooks
+namespace leases {
+struct reclaim;
+struct leave;
+struct left;
+} // namespace leases
+// `outcome` is a variant and cannot be declared ahead; see messages/values/operations.hpp.
+} // namespace rdev
+
+#include "messages/values/operations.hpp"
+
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(rdev::ingress::perform)
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(rdev::ingress::read_stream)
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(rdev::api_reply)
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(rdev::answer<rdev::stream_news>)
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(rdev::answer<rdev::principal>)
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(rdev::answer<rdev::project>)
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(rdev::answer<rdev::submitted>)
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(rdev::answer<rdev::outcome>)
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(rdev::output_bytes)
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(rdev::auth::identify)
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(rdev::auth::forget)
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(rdev::auth::forgotten)
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(rdev::api_keys::find)
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(rdev::api_keys::found)
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(rdev::api_keys::request)
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(rdev::rate_limit::meter)
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(rdev::rate_limit::metered)
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(rdev::pod_control::locate)
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(rdev::pod_control::request)
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(rdev::command_queue::submit)
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(rdev::command_queue::cancel)
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(rdev::command_queue::cancelled)
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(rdev::command_queue::complete)
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(rdev::command_queue::completed)
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(rdev::command_queue::record)
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(rdev::command_queue::recorded)
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(rdev::command_queue::look_up)
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(rdev::command_queue::looked_up)
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(rdev::command_queue::load)
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(rdev::runner::run)
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(rdev::runner::running)
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(rdev::runner::stop)
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(rdev::runner::changed)
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(rdev::runner::abandon)
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(rdev::output_log::append)
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(rdev::output_log::appended)
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(rdev::queries::request)
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(rdev::queries::events_after)
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(rdev::queries::events)
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(rdev::queries::stored)
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(rdev::streams::grown)
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(rdev::streams::project_changed)
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(rdev::streams::revoke)
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(rdev::streams::drain)
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(rdev::audit::record)
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(rdev::audit::committed)
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(rdev::webhooks::committed)
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(rdev::leases::reclaim)
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(rdev::leases::leave)
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(rdev::leases::left)
