@@ -15,7 +15,9 @@ refusal not_found() {
 
 refusal too_weak() {
   return {refusal_code::forbidden,
-          "a key can only make or change keys whose scopes, projects, addresses, expiry and rate lie within its own", {}, {}};
+          "a key can only make or change keys whose scopes, projects, addresses, expiry and rate lie within its own",
+          {},
+          {}};
 }
 
 refusal bad(std::string field, std::string problem) {
@@ -35,7 +37,8 @@ bool touches_projects_of(const api_key& key, const principal& who) {
     return true;
   if (!key.project_ids)
     return false;
-  return std::all_of(key.project_ids->begin(), key.project_ids->end(), [&](const auto& p) { return who.sees_project(p); });
+  return std::all_of(key.project_ids->begin(), key.project_ids->end(),
+                     [&](const auto& p) { return who.sees_project(p); });
 }
 
 // What the schema cannot say; empty when all is well.
@@ -99,6 +102,11 @@ reply state::on_request(request& what) {
   };
   std::visit(carry_out, what.what);
   return promise;
+}
+
+void state::on_used(const used& what) {
+  if (auto noted = store->note_uses(what.uses); !noted)
+    around.fault("api_keys", noted.error());
 }
 
 result<std::optional<api_key>> state::asker(const request& asked) {
@@ -222,7 +230,7 @@ void state::rotate(const request& asked, const rotate_key& what, reply promise) 
     return refuse(promise, too_weak());
   if (fresh.prefix == "admin")
     return refuse(promise, {refusal_code::conflict, "the administrator's key is changed with RDEV_ADMIN_KEY", {}, {}});
-  if (!fresh.active(now))
+  if (!(*old)->active(now))
     return refuse(promise, {refusal_code::conflict, "the key has ended already: make a new one", {}, {}});
   if (what.overlap < std::chrono::seconds::zero())
     return refuse(promise, bad("overlap", "must not be negative"));
@@ -240,6 +248,7 @@ actor::behavior_type behavior(actor::stateful_pointer<state> self, surroundings 
   return {
       [=](const find& what) { return self->state.on_find(what); },
       [=](request& what) { return self->state.on_request(what); },
+      [=](const used& what) { self->state.on_used(what); },
   };
 }
 

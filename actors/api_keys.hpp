@@ -24,6 +24,7 @@ struct state {
   }
   caf::result<found> on_find(const find& what);
   reply on_request(request& what);
+  void on_used(const used& what);
 
   void list(const request& asked, const list_keys& what, reply promise);
   void show(const request& asked, const get_key& what, reply promise);

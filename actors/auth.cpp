@@ -26,7 +26,7 @@ std::vector<ip_network> networks_of(const std::optional<api_key>& key) {
 
 reply state::on_identify(identify& request) {
   auto promise = self->make_response_promise<answer<principal>>();
-  waiting one{std::move(request), {}, promise};
+  waiting one{std::move(request), {}, promise, self->clock().now()};
   if (one.request.credential.empty()) {
     refuse(one, refusal_code::unauthorized, "this route needs a key: send it as X-API-Key or as Authorization: Bearer");
     return promise;
@@ -61,12 +61,13 @@ void state::decide(waiting& one, const entry& found) {
     return refuse(one, refusal_code::key_expired, "the key has expired: ask for a new one");
   if (key.allowed_ips) {
     const auto address = ip_address::parse(one.request.from.client_ip);
-    const bool inside =
-        address && std::any_of(found.allowed.begin(), found.allowed.end(), [&](const auto& n) { return n.contains(*address); });
+    const bool inside = address && std::any_of(found.allowed.begin(), found.allowed.end(),
+                                               [&](const auto& n) { return n.contains(*address); });
     if (!inside)
       return refuse(one, refusal_code::ip_not_allowed, "the key may not be used from this address");
   }
   around.metrics->auth_accepted();
+  uses.insert_or_assign(key.id, key_use{key.id, settings.wall_clock(), one.request.from.client_ip});
   one.promise.deliver(answer<principal>(principal_of(key)));
 }
 
@@ -77,8 +78,12 @@ void state::refuse(waiting& one, refusal_code code, std::string message) {
 
 const state::entry* state::lookup(const std::string& prefix, waiting& one) {
   const auto hit = cache.find(prefix);
-  if (hit != cache.end() && self->clock().now() - hit->second.asked_at < settings.cache_lease)
-    return &hit->second;
+  if (hit != cache.end()) {
+    // What was asked for after a request had come is fresh enough for it, however long the store took to answer.
+    const auto asked_at = hit->second.asked_at;
+    if (self->clock().now() - asked_at < settings.cache_lease || asked_at >= one.arrived)
+      return &hit->second;
+  }
   auto& queue = pending[prefix];
   queue.push_back(std::move(one));
   if (queue.size() == 1)
@@ -133,12 +138,25 @@ forgotten state::on_forget(const forget& what) {
   return {};
 }
 
-actor::behavior_type behavior(actor::stateful_pointer<state> self, surroundings around, config settings) {
+void state::on_note_uses() {
+  if (!uses.empty()) {
+    api_keys::used batch;
+    for (auto& [key, use] : uses)
+      batch.uses.push_back(std::move(use));
+    uses.clear();
+    self->send(around.peers->get<api_keys::actor>(), std::move(batch));
+  }
+  self->delayed_send(self, settings.note_uses, note_uses{});
+}
+
+self_actor::behavior_type behavior(self_actor::stateful_pointer<state> self, surroundings around, config settings) {
   self->state.around = around;
   self->state.settings = std::move(settings);
+  self->delayed_send(self, self->state.settings.note_uses, note_uses{});
   return {
       [=](identify& request) { return self->state.on_identify(request); },
       [=](const forget& what) { return self->state.on_forget(what); },
+      [=](note_uses) { self->state.on_note_uses(); },
   };
 }
 

@@ -16,18 +16,23 @@
 namespace rdev::auth {
 
 struct config {
-  std::chrono::milliseconds cache_lease{2000}; // how long an entry is served, from before the query that brought it
-  std::size_t most_cached = 100000;            // entries; beyond that the cache starts anew
+  std::chrono::milliseconds cache_lease{2000};     // how long an entry is served, from before the query that brought it
+  std::size_t most_cached = 100000;                // entries; beyond that the cache starts anew
+  std::chrono::milliseconds note_uses{2000};       // how long uses are gathered before they are written down
   std::function<timestamp()> wall_clock = now_utc; // for expiry
 };
 
+struct note_uses {};
+
+using self_actor = actor::extend<caf::reacts_to<note_uses>>;
 using reply = caf::typed_response_promise<answer<principal>>;
 
 struct state {
-  explicit state(actor::base* self_pointer) : self(self_pointer) {
+  explicit state(self_actor::base* self_pointer) : self(self_pointer) {
   }
   reply on_identify(identify& request);
   forgotten on_forget(const forget& what);
+  void on_note_uses();
 
   struct entry {
     std::optional<api_key> key;
@@ -38,6 +43,7 @@ struct state {
     identify request;
     digest256 digest{};
     reply promise;
+    caf::actor_clock::time_point arrived;
   };
 
   // Goes on with a request: to the administrator's row first, then to the row of its prefix.
@@ -50,15 +56,18 @@ struct state {
   void failed(const std::string& prefix, const failure& why);
   void refuse(waiting& one, refusal_code code, std::string message);
 
-  actor::base* self;
+  self_actor::base* self;
   surroundings around;
   config settings;
   std::unordered_map<std::string, entry> cache;
   std::unordered_map<std::string, std::vector<waiting>> pending;
-  std::uint64_t forgets = 0; // a look-up that was under way during a forget does not count
+  std::unordered_map<key_id, key_use> uses; // since they were last written down
+  std::uint64_t forgets = 0;                // a look-up that was under way during a forget does not count
   const char* name = "auth";
 };
 
-actor::behavior_type behavior(actor::stateful_pointer<state> self, surroundings around, config settings);
+self_actor::behavior_type behavior(self_actor::stateful_pointer<state> self, surroundings around, config settings);
 
 } // namespace rdev::auth
+
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(rdev::auth::note_uses)

@@ -16,6 +16,18 @@ refusal revoked_meanwhile() {
 
 } // namespace
 
+// CAF answers what is still in the mailbox of a dead actor, but not what was taken out of it.
+state::~state() {
+  const auto why = to_error({fault::unknown_outcome, "command_queue ended before it answered"});
+  for (auto& one : submissions)
+    one.promise.deliver(why);
+  for (auto& batch : in_flight)
+    for (auto& one : batch)
+      one.promise.deliver(why);
+  for (auto& one : completions)
+    one.promise.deliver(why);
+}
+
 submit_reply state::on_submit(submit& what) {
   auto promise = self->make_response_promise<answer<submitted>>();
   new_command one;
@@ -56,73 +68,76 @@ void state::on_flush() {
 }
 
 void state::write_submissions() {
+  if (settings.lanes.empty())
+    return write_here();
+  for (std::size_t i = 0; i < settings.lanes.size() && !submissions.empty(); ++i)
+    if (in_flight[i].empty())
+      write_on(i, take_batch());
+}
+
+std::vector<state::submission_waiting> state::take_batch() {
+  const auto n = static_cast<std::ptrdiff_t>(std::min(settings.batch, submissions.size()));
+  std::vector<submission_waiting> batch(std::make_move_iterator(submissions.begin()),
+                                        std::make_move_iterator(submissions.begin() + n));
+  submissions.erase(submissions.begin(), submissions.begin() + n);
+  return batch;
+}
+
+std::vector<new_command> state::commands_of(const std::vector<submission_waiting>& batch) {
+  std::vector<new_command> out;
+  out.reserve(batch.size());
+  for (const auto& one : batch)
+    out.push_back(one.what);
+  return out;
+}
+
+void state::write_here() {
   while (!submissions.empty()) {
-    const auto n = std::min(settings.batch, submissions.size());
-    std::vector<new_command> batch;
-    batch.reserve(n);
-    for (std::size_t i = 0; i < n; ++i)
-      batch.push_back(std::move(submissions[i].what));
-    auto receipts = store_durably(batch);
+    auto batch = take_batch();
+    const auto receipts = submit_lane::write_durably(*store, commands_of(batch), settings.settle_attempts);
     if (!receipts)
       around.fault("command_queue", receipts.error());
-    for (std::size_t i = 0; i < n; ++i) {
-      submissions[i].what = std::move(batch[i]);
+    for (std::size_t i = 0; i < batch.size(); ++i)
       if (receipts)
-        answer_submission(submissions[i], (*receipts)[i]);
+        answer_submission(batch[i], (*receipts)[i]);
       else
-        submissions[i].promise.deliver(to_error(receipts.error()));
-    }
-    submissions.erase(submissions.begin(), submissions.begin() + static_cast<std::ptrdiff_t>(n));
+        batch[i].promise.deliver(to_error(receipts.error()));
   }
 }
 
-// Repeating is safe: an id that exists is not written again, and the idempotency record decides about the rest.
-result<std::vector<submit_receipt>> state::store_durably(const std::vector<new_command>& batch) {
-  auto receipts = store->submit(batch);
-  for (int i = 0; i < settings.settle_attempts && !receipts && receipts.error().code == fault::unknown_outcome; ++i) {
-    std::vector<command_id> ids;
-    for (const auto& one : batch)
-      ids.push_back(one.what.id);
-    auto there = store->existing(ids);
-    if (!there)
-      continue;
-    if (there->empty()) {
-      receipts = store->submit(batch);
-      continue;
-    }
-    // One transaction: what is there was created, and what is missing was refused or replayed by it.
-    std::vector<new_command> rest;
-    std::copy_if(batch.begin(), batch.end(), std::back_inserter(rest), [&](const auto& one) {
-      return std::find(there->begin(), there->end(), one.what.id) == there->end();
-    });
-    auto of_rest = rest.empty() ? result<std::vector<submit_receipt>>(std::vector<submit_receipt>{}) : store->submit(rest);
-    if (!of_rest)
-      return of_rest;
-    std::vector<submit_receipt> settled;
-    auto next = of_rest->begin();
-    for (const auto& one : batch) {
-      const bool created = std::find(there->begin(), there->end(), one.what.id) != there->end();
-      settled.push_back(created ? submit_receipt{submit_verdict::created, one.what.id} : *next++);
-    }
-    return settled;
-  }
-  return receipts;
+// While this lane waits for its commit, another one is written to, or what comes gathers for the next batch.
+void state::write_on(std::size_t lane, std::vector<submission_waiting> batch) {
+  in_flight[lane] = std::move(batch);
+  self->request(settings.lanes[lane], caf::infinite, submit_lane::write{commands_of(in_flight[lane])})
+      .then(
+          [this, lane](const submit_lane::written& done) {
+            const auto answered = std::exchange(in_flight[lane], {});
+            for (std::size_t i = 0; i < answered.size(); ++i)
+              answer_submission(answered[i], done.receipts[i]);
+            flush_soon();
+          },
+          [this, lane](const caf::error& e) {
+            for (const auto& one : std::exchange(in_flight[lane], {}))
+              submit_reply(one.promise).deliver(e);
+            flush_soon();
+          });
 }
 
-void state::answer_submission(submission_waiting& one, const submit_receipt& receipt) {
+void state::answer_submission(const submission_waiting& one, const submit_receipt& receipt) {
+  auto promise = one.promise;
   switch (receipt.verdict) {
   case submit_verdict::created:
     tell_committed(one.what.from, 1);
-    one.promise.deliver(answer<submitted>(submitted{receipt.id, one.what.what.what.project, false}));
+    promise.deliver(answer<submitted>(submitted{receipt.id, one.what.what.what.project, false}));
     return;
   case submit_verdict::replayed:
-    one.promise.deliver(answer<submitted>(submitted{receipt.id, one.what.what.what.project, true}));
+    promise.deliver(answer<submitted>(submitted{receipt.id, one.what.what.what.project, true}));
     return;
   case submit_verdict::conflict:
-    one.promise.deliver(answer<submitted>(other_body()));
+    promise.deliver(answer<submitted>(other_body()));
     return;
   case submit_verdict::key_revoked:
-    one.promise.deliver(answer<submitted>(revoked_meanwhile()));
+    promise.deliver(answer<submitted>(revoked_meanwhile()));
     return;
   }
 }
@@ -196,7 +211,7 @@ void state::on_load(const load& what) {
 }
 
 void state::claim() {
-  if (handing_over || running >= settings.max_running)
+  if (resting || handing_over || running >= settings.max_running)
     return;
   auto leases = store->claim(
       {settings.node, settings.start_intent, settings.max_running - running, settings.max_running_per_project});
@@ -206,11 +221,15 @@ void state::claim() {
   }
   if (leases->empty())
     return;
-  handing_over = true;
   for (const auto& one : *leases)
     self->send(around.peers->get<streams::actor>(), streams::grown{one.what.id});
-  // A runner that dies before it has them gets them back from LEASES when it is restarted.
-  self->request(around.peers->get<runner::actor>(), caf::infinite, runner::run{std::move(*leases)})
+  hand_over(std::move(*leases));
+}
+
+// A runner that dies before it has them gets them back from LEASES when it is restarted.
+void state::hand_over(std::vector<lease> leases) {
+  handing_over = true;
+  self->request(around.peers->get<runner::actor>(), caf::infinite, runner::run{std::move(leases)})
       .then(
           [this](const runner::running& now) {
             handing_over = false;
@@ -229,6 +248,11 @@ self_actor::behavior_type behavior(self_actor::stateful_pointer<state> self, sur
   self->state.around = around;
   self->state.settings = std::move(settings);
   self->state.store = std::move(store);
+  self->state.in_flight.resize(self->state.settings.lanes.size());
+  for (const auto& lane : self->state.settings.lanes)
+    self->link_to(lane); // they live and die together
+  // Nothing handed over, only asked: a queue that was restarted does not know how much runs already.
+  self->state.hand_over({});
   self->send(self, poll{});
   return {
       [=](submit& what) { return self->state.on_submit(what); },
@@ -237,6 +261,7 @@ self_actor::behavior_type behavior(self_actor::stateful_pointer<state> self, sur
       [=](const record& what) { return self->state.on_record(what); },
       [=](const look_up& what) { return self->state.on_look_up(what); },
       [=](const load& what) { self->state.on_load(what); },
+      [=](rest) { self->state.resting = true; },
       [=](flush) { self->state.on_flush(); },
       [=](poll) { self->state.on_poll(); },
   };

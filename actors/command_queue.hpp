@@ -2,6 +2,7 @@
 // fault and repeat. Runs: detached, because the store blocks.
 #pragma once
 
+#include "actors/submit_lane.hpp"
 #include "actors/surroundings.hpp"
 #include "adapters/command_store.hpp"
 
@@ -15,13 +16,14 @@ namespace rdev::command_queue {
 
 struct config {
   node_id node;
-  std::string start_intent;                        // boot tag of this machine, committed with each claim
-  int max_running = 64;                            // commands that run here at once
-  int max_running_per_project = 64;                // over all nodes
-  std::size_t batch = 100;                         // submissions in one transaction
-  int settle_attempts = 5;                         // of a commit whose outcome is unknown
-  std::chrono::milliseconds poll_interval{1000};   // for work that no message told of
-  std::chrono::seconds default_timeout{30 * 60};   // of a command that asks for none
+  std::string start_intent;                      // boot tag of this machine, committed with each claim
+  int max_running = 64;                          // commands that run here at once
+  int max_running_per_project = 64;              // over all nodes
+  std::size_t batch = 100;                       // submissions in one transaction
+  std::vector<submit_lane::actor> lanes;         // writers of submissions; none = the queue writes them itself
+  int settle_attempts = 5;                       // of a commit whose outcome is unknown
+  std::chrono::milliseconds poll_interval{1000}; // for work that no message told of
+  std::chrono::seconds default_timeout{30 * 60}; // of a command that asks for none
 };
 
 struct flush {};
@@ -34,6 +36,9 @@ using complete_reply = caf::typed_response_promise<completed>;
 struct state {
   explicit state(self_actor::base* self_pointer) : self(self_pointer) {
   }
+  state(const state&) = delete;
+  state& operator=(const state&) = delete;
+  ~state();
   submit_reply on_submit(submit& what);
   caf::result<cancelled> on_cancel(const cancel& what);
   complete_reply on_complete(complete& what);
@@ -55,10 +60,13 @@ struct state {
   void flush_soon();
   void write_completions();
   void write_submissions();
-  // Submits, and settles a commit in doubt by the ids we made.
-  result<std::vector<submit_receipt>> store_durably(const std::vector<new_command>& batch);
-  void answer_submission(submission_waiting& one, const submit_receipt& receipt);
+  void write_here();
+  void write_on(std::size_t lane, std::vector<submission_waiting> batch);
+  std::vector<submission_waiting> take_batch();
+  static std::vector<new_command> commands_of(const std::vector<submission_waiting>& batch);
+  void answer_submission(const submission_waiting& one, const submit_receipt& receipt);
   void claim();
+  void hand_over(std::vector<lease> leases);
   void tell_committed(const request_context& from, int rows);
 
   self_actor::base* self;
@@ -67,7 +75,9 @@ struct state {
   std::shared_ptr<command_store> store;
   std::vector<submission_waiting> submissions;
   std::vector<completion_waiting> completions;
+  std::vector<std::vector<submission_waiting>> in_flight; // by lane
   bool flush_is_due = false;
+  bool resting = false;      // the server goes away
   bool handing_over = false; // leases are on their way to the runner: its load is not known
   int running = 0;
   const char* name = "command_queue";

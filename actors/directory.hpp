@@ -1,5 +1,6 @@
-// Where each actor lives now. The supervisor writes it, everybody reads it before a request, so that a restarted actor is
-// found under its new address. A request to an actor that has just died fails with `receiver down`, which is a fault.
+// Where each actor lives now. The supervisor writes it, everybody reads it before a request, so that a restarted actor
+// is found under its new address. A request to an actor that has just died fails with `receiver down`, which is a
+// fault.
 #pragma once
 
 #include "messages/api_keys.hpp"
@@ -45,7 +46,8 @@ public:
 private:
   mutable std::shared_mutex mutex_;
   std::tuple<ingress::actor, auth::actor, api_keys::actor, rate_limit::actor, pod_control::actor, command_queue::actor,
-             runner::actor, output_log::actor, queries::actor, streams::actor, audit::actor, webhooks::actor, leases::actor>
+             runner::actor, output_log::actor, queries::actor, streams::actor, audit::actor, webhooks::actor,
+             leases::actor>
       handles_;
 };
 

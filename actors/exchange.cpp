@@ -11,17 +11,23 @@ refusal as_refusal(fault code) {
   switch (code) {
   case fault::unavailable:
   case fault::no_space:
-    return {refusal_code::service_unavailable, "a part that rdev needs is away: repeat later", {}, std::chrono::seconds(1)};
+    return {
+        refusal_code::service_unavailable, "a part that rdev needs is away: repeat later", {}, std::chrono::seconds(1)};
   case fault::unknown_outcome:
   case fault::deadline:
     return {refusal_code::service_unavailable,
-            "the outcome is unknown: repeat with the same Idempotency-Key", {}, std::chrono::seconds(1)};
+            "the outcome is unknown: repeat with the same Idempotency-Key",
+            {},
+            std::chrono::seconds(1)};
   case fault::stale_token:
   case fault::invalid:
   case fault::internal:
     break;
   }
-  return {refusal_code::internal_error, "rdev has failed at this request; the log has the details under its request id", {}, {}};
+  return {refusal_code::internal_error,
+          "rdev has failed at this request; the log has the details under its request id",
+          {},
+          {}};
 }
 
 template <class T, class... Ts>
@@ -74,8 +80,8 @@ void state::meter() {
 
 void state::entitle() {
   if (!who->granted.allow(request.needed))
-    return answer_with(refusal{
-        refusal_code::forbidden, "the key lacks the scope " + std::string(name_of(request.needed)), {}, {}});
+    return answer_with(
+        refusal{refusal_code::forbidden, "the key lacks the scope " + std::string(name_of(request.needed)), {}, {}});
   if (request.project && !who->sees_project(*request.project))
     return answer_with(refusal{refusal_code::forbidden, "the key is not bound to this project", {}, {}});
   auto parsed = request.recipe();
@@ -96,8 +102,8 @@ void state::carry_out(operation what) {
           ask_owner<pod_control::actor>(
               "pod_control", pod_control::request{*who, request.from, request.idempotency, operation(std::move(op))});
         else if constexpr (about_keys<kind>)
-          ask_owner<api_keys::actor>("api_keys",
-                                     api_keys::request{*who, request.from, request.idempotency, operation(std::move(op))});
+          ask_owner<api_keys::actor>(
+              "api_keys", api_keys::request{*who, request.from, request.idempotency, operation(std::move(op))});
         else
           ask_owner<queries::actor>("queries", queries::request{*who, request.from, operation(std::move(op))});
       },
@@ -144,7 +150,8 @@ void state::cancel(const cancel_command& what) {
               return answer_with(std::move(found.why()));
             around.trace(request.from, "exchange", "command_queue", "cancel");
             cancel_order order{what.id, cancel_reason::user, who->key, who->key_name, request.from};
-            self->request(around.peers->get<command_queue::actor>(), caf::infinite, command_queue::cancel{std::move(order)})
+            self->request(around.peers->get<command_queue::actor>(), caf::infinite,
+                          command_queue::cancel{std::move(order)})
                 .then(
                     [this, what](const command_queue::cancelled& done) {
                       switch (done.verdict) {
@@ -181,7 +188,7 @@ void state::record_refusal(const refusal& why) {
   row.target = request.from.method + " " + request.from.path;
   row.project = request.project;
   row.outcome = "refused";
-  row.reason = why.message;
+  row.reason = name_of(why.code);
   row.from = request.from;
   around.trace(request.from, "exchange", "audit", "record");
   self->send(around.peers->get<audit::actor>(), audit::record{std::move(row)});

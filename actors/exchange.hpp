@@ -1,5 +1,5 @@
-// One request's walk through the house: identified -> metered -> answered. The only place that chains requests. Owns the
-// request; its death is a fault for the asker. Runs: scheduled, one for each request, a child of INGRESS.
+// One request's walk through the house: identified -> metered -> answered. The only place that chains requests. Owns
+// the request; its death is a fault for the asker. Runs: scheduled, one for each request, a child of INGRESS.
 #pragma once
 
 #include "actors/surroundings.hpp"

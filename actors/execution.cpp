@@ -7,9 +7,10 @@ namespace rdev::execution {
 
 namespace {
 
-// What the runner gets to start, by type of command.
+// What the runner gets to start, by type of command. A stream's file may hold one byte more than will be stored, which
+// tells that the cap was reached.
 launch launch_of(const command& c, const config& settings) {
-  launch out{c.id, c.what.project, {}, {}, {}, c.what.env, c.what.workdir, settings.max_output_bytes, {}};
+  launch out{c.id, c.what.project, {}, {}, {}, c.what.env, c.what.workdir, settings.max_output_bytes + 1, {}};
   switch (c.what.type) {
   case command_type::shell:
     out.script = c.what.script;
@@ -103,7 +104,6 @@ void state::attach() {
     return later(settings.retry);
   }
   attached = true;
-  arm_timeout();
   follow();
 }
 
@@ -155,6 +155,8 @@ void state::on_stop(cancel_reason reason) {
 void state::follow() {
   if (appending || completing)
     return;
+  if (!unacknowledged.empty())
+    return send_append();
   auto seen = processes->status(lease.what.id);
   if (!seen) {
     around.fault("execution", seen.error());
@@ -195,20 +197,27 @@ void state::follow() {
 }
 
 void state::append(std::vector<chunk> chunks) {
+  unacknowledged = std::move(chunks);
+  send_append();
+}
+
+// An append without an answer may have been written, now or later: only the very same chunks may be sent again, since
+// the store leaves a chunk that is there as it is.
+void state::send_append() {
   appending = true;
-  output_append batch{lease.what.id, lease.token, chunks};
+  output_append batch{lease.what.id, lease.token, unacknowledged};
   self->request(around.peers->get<output_log::actor>(), caf::infinite, output_log::append{std::move(batch)})
       .then(
-          [this, chunks = std::move(chunks)](const output_log::appended& done) {
+          [this](const output_log::appended& done) {
             appending = false;
             if (!done.accepted)
               return self->quit();
-            account.book(chunks);
+            account.book(unacknowledged);
+            unacknowledged.clear();
             follow();
           },
           [this](const caf::error&) {
             appending = false;
-            flush_lines = true; // what was planned is planned again
             later(settings.retry);
           });
 }
@@ -222,7 +231,7 @@ command_result state::result_of(const run_status& s) const {
   case run_state::exited:
     out.exit_code = s.exit_code;
     out.signal = signal_name(s.signal);
-    out.status = s.killed_by_us        ? status_after_stop(lease.cancel)
+    out.status = s.killed_by_us     ? status_after_stop(lease.cancel)
                  : s.exit_code == 0 ? command_status::completed
                                     : command_status::failed;
     out.complete = !s.output_lost && !out.out.truncated() && !out.err.truncated();
@@ -275,14 +284,13 @@ actor::behavior_type behavior(actor::stateful_pointer<state> self, surroundings 
   state.settings = std::move(settings);
   state.processes = std::move(processes);
   state.lease = std::move(what);
+  state.arm_timeout(); // also a command that cannot be started ends in time
   self->monitor(parent);
   self->set_down_handler([=](const caf::down_msg&) { self->quit(); }); // a new RUNNER gets the command by a new lease
   self->send(self, start{});
   return {
-      [=](changed) { self->state.on_changed(); },
-      [=](stop s) { self->state.on_stop(s.reason); },
-      [=](start) { self->state.on_start(); },
-      [=](line_due) { self->state.on_line_due(); },
+      [=](changed) { self->state.on_changed(); },       [=](stop s) { self->state.on_stop(s.reason); },
+      [=](start) { self->state.on_start(); },           [=](line_due) { self->state.on_line_due(); },
       [=](time_is_up) { self->state.on_time_is_up(); },
   };
 }

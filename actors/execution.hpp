@@ -1,7 +1,9 @@
-// One command, from its start to its receipt; a child of RUNNER. Owns: the account of what is stored. Loses it on death:
-// the next owner of the lease counts again what is in the store. Runs: detached, because starting and reading block.
+// One command, from its start to its receipt; a child of RUNNER. Owns: the account of what is stored. Loses it on
+// death: the next owner of the lease counts again what is in the store. Runs: detached, because starting and reading
+// block.
 //
-// starting -> following (files -> OUTPUT LOG, one batch under way at a time) -> ending (COMMAND QUEUE writes the result)
+// starting -> following (files -> OUTPUT LOG, one batch under way at a time) -> ending (COMMAND QUEUE writes the
+// result)
 #pragma once
 
 #include "actors/output_account.hpp"
@@ -20,7 +22,7 @@ struct config {
   std::chrono::milliseconds kill_grace{5000};               // between TERM and KILL
   std::chrono::milliseconds line_linger{200};               // how long an unfinished line waits for its end
   std::chrono::milliseconds retry{250};                     // after a fault of the store or the runner
-  std::size_t read_bytes = 1024 * 1024;                     // of each stream in one batch
+  std::size_t read_bytes = 512 * 1024;                      // of each stream in one batch
   std::vector<std::string> agent_argv;                      // the `claude` command
   std::string agent_hint;                                   // what to install when it is missing
 };
@@ -33,8 +35,8 @@ struct start {};      // or start again, after a fault
 struct line_due {};   // an unfinished line has waited long enough
 struct time_is_up {}; // the command's time-out
 
-using actor = caf::typed_actor<caf::reacts_to<changed>, caf::reacts_to<stop>, caf::reacts_to<start>, caf::reacts_to<line_due>,
-                               caf::reacts_to<time_is_up>>;
+using actor = caf::typed_actor<caf::reacts_to<changed>, caf::reacts_to<stop>, caf::reacts_to<start>,
+                               caf::reacts_to<line_due>, caf::reacts_to<time_is_up>>;
 
 struct state {
   explicit state(actor::base* self_pointer) : self(self_pointer), account(0) {
@@ -51,6 +53,7 @@ struct state {
   void arm_timeout();
   void follow();
   void append(std::vector<chunk> chunks);
+  void send_append();
   void finish();
   void complete(command_result result);
   [[nodiscard]] command_result result_of(const run_status& s) const;
@@ -62,10 +65,11 @@ struct state {
   std::shared_ptr<process_runner> processes;
   rdev::lease lease;
   output_account account;
-  run_status last;         // as seen by the latest follow()
-  bool attached = false;   // the start protocol is through
-  bool appending = false;  // a batch is on its way to the store
-  bool completing = false; // the result is on its way to the store
+  std::vector<chunk> unacknowledged; // sent to the store, and not yet known to be there
+  run_status last;                   // as seen by the latest follow()
+  bool attached = false;             // the start protocol is through
+  bool appending = false;            // a batch is on its way to the store
+  bool completing = false;           // the result is on its way to the store
   bool line_timer = false;
   bool flush_lines = false;
   const char* name = "execution";

@@ -1,5 +1,5 @@
-// The state of every dependency as it was last seen, for /ready: written by actors, read by any thread, never waits for a
-// dependency.
+// The state of every dependency as it was last seen, for /ready: written by actors, read by any thread, never waits for
+// a dependency.
 #pragma once
 
 #include "adapters/api.hpp"

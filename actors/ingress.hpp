@@ -1,5 +1,5 @@
-// Owns: the exchanges that are under way, and ends those that are overdue. Loses them on death: their askers get a fault.
-// Runs: scheduled.
+// Owns: the exchanges that are under way, and ends those that are overdue. Loses them on death: their askers get a
+// fault. Runs: scheduled.
 #pragma once
 
 #include "actors/exchange.hpp"

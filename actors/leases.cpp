@@ -25,28 +25,33 @@ void state::on_reclaim() {
     return;
   auto mine = store->reclaim(settings.self.id);
   reclaimed = static_cast<bool>(mine);
-  hand_over(std::move(mine));
+  if (!mine)
+    return around.fault("leases", mine.error());
+  // Also when there are none: COMMAND QUEUE learns from the runner how little it has to do now.
+  hand_over(std::move(*mine));
 }
 
-void state::hand_over(result<std::vector<lease>> found) {
-  if (!found)
-    return around.fault("leases", found.error());
-  if (found->empty())
-    return;
-  around.log->info("commands taken over", {{"count", static_cast<std::int64_t>(found->size())}});
-  self->request(around.peers->get<runner::actor>(), caf::infinite, runner::run{std::move(*found)})
-      .then(
-          [this](const runner::running& now) {
-            self->send(around.peers->get<command_queue::actor>(), command_queue::load{now.count});
-          },
-          [this](const caf::error&) { reclaimed = false; });
+// A runner that is away gets them at the next beat, under new tokens.
+void state::hand_over(std::vector<lease> found) {
+  if (!found.empty())
+    around.log->info("commands taken over", {{"count", static_cast<std::int64_t>(found.size())}});
+  self->request(around.peers->get<runner::actor>(), caf::infinite, runner::run{std::move(found)})
+      .then([](const runner::running&) {}, [this](const caf::error&) { reclaimed = false; });
+}
+
+void state::adopt() {
+  auto orphans = store->adopt(settings.self.id, settings.adopt_at_once);
+  if (!orphans)
+    around.fault("leases", orphans.error());
+  else if (!orphans->empty())
+    hand_over(std::move(*orphans));
 }
 
 void state::on_scan() {
   if (leaving)
     return;
   if (registered) {
-    hand_over(store->adopt(settings.self.id, settings.adopt_at_once));
+    adopt();
     if (auto wishes = store->cancels(settings.self.id))
       for (const auto& [command, reason] : *wishes)
         self->send(around.peers->get<runner::actor>(), runner::stop{command, reason});

@@ -1,5 +1,5 @@
-// Owns: the connection of the leases lane, so that no output and no query delays a heartbeat. Loses nothing on death: the
-// row of the node is the state. Runs: detached, because the store blocks.
+// Owns: the connection of the leases lane, so that no output and no query delays a heartbeat. Loses nothing on death:
+// the row of the node is the state. Runs: detached, because the store blocks.
 #pragma once
 
 #include "actors/surroundings.hpp"
@@ -13,11 +13,11 @@ namespace rdev::leases {
 
 struct config {
   node_info self;
-  std::chrono::milliseconds renew{500};            // between heartbeats
-  std::chrono::milliseconds lease{2000};           // after so long without one, others may take over
-  std::chrono::milliseconds scan{500};             // between looks for commands without an owner and for cancel wishes
-  std::chrono::milliseconds upkeep{3600 * 1000};   // between partition making and purging
-  int adopt_at_once = 64;                          // leases taken over in one scan
+  std::chrono::milliseconds renew{500};          // between heartbeats
+  std::chrono::milliseconds lease{2000};         // after so long without one, others may take over
+  std::chrono::milliseconds scan{500};           // between looks for commands without an owner and for cancel wishes
+  std::chrono::milliseconds upkeep{3600 * 1000}; // between partition making and purging
+  int adopt_at_once = 64;                        // leases taken over in one scan
 };
 
 struct beat {};
@@ -34,7 +34,8 @@ struct state {
   void on_upkeep();
   void on_reclaim();
   left on_leave();
-  void hand_over(result<std::vector<lease>> found);
+  void adopt();
+  void hand_over(std::vector<lease> found);
 
   self_actor::base* self;
   surroundings around;

@@ -32,7 +32,8 @@ void output_account::plan_stream(std::vector<chunk>& chunks, stream which, std::
     add(0, true);
 }
 
-std::vector<chunk> output_account::plan(std::string_view out, bool flush_out, std::string_view err, bool flush_err) const {
+std::vector<chunk> output_account::plan(std::string_view out, bool flush_out, std::string_view err,
+                                        bool flush_err) const {
   std::vector<chunk> chunks;
   plan_stream(chunks, stream::out, out, flush_out);
   plan_stream(chunks, stream::err, err, flush_err);

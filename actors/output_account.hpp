@@ -24,9 +24,10 @@ public:
   }
   void resume(stream which, std::string_view bytes);
 
-  // The chunks for `out` and `err`, which follow on what is stored of each stream. `flush_*`: also the unfinished line at
-  // the end. Where the cap is reached, a truncation marker comes last.
-  [[nodiscard]] std::vector<chunk> plan(std::string_view out, bool flush_out, std::string_view err, bool flush_err) const;
+  // The chunks for `out` and `err`, which follow on what is stored of each stream. `flush_*`: also the unfinished line
+  // at the end. Where the cap is reached, a truncation marker comes last.
+  [[nodiscard]] std::vector<chunk> plan(std::string_view out, bool flush_out, std::string_view err,
+                                        bool flush_err) const;
   // The store has accepted these.
   void book(const std::vector<chunk>& chunks);
 

@@ -13,6 +13,12 @@ std::size_t bytes_in(const output_append& a) {
 
 } // namespace
 
+// CAF answers what is still in the mailbox of a dead actor, but not what was taken out of it.
+state::~state() {
+  for (auto& promise : promises)
+    promise.deliver(to_error({fault::unavailable, "output_log ended before it wrote"}));
+}
+
 // The first append of a batch sends `flush` to the end of the mailbox: all that is queued before it joins the batch.
 reply state::on_append(append& what) {
   auto promise = self->make_response_promise<appended>();

@@ -1,5 +1,5 @@
-// Owns: the connection of the output lane and the appends not yet written. Loses on death: those appends; their owners ask
-// again, since the bytes are in the runner's files. Runs: detached, because the store blocks.
+// Owns: the connection of the output lane and the appends not yet written. Loses on death: those appends; their owners
+// ask again, since the bytes are in the runner's files. Runs: detached, because the store blocks.
 #pragma once
 
 #include "actors/surroundings.hpp"
@@ -25,6 +25,9 @@ using reply = caf::typed_response_promise<appended>;
 struct state {
   explicit state(self_actor::base* self_pointer) : self(self_pointer) {
   }
+  state(const state&) = delete;
+  state& operator=(const state&) = delete;
+  ~state();
   reply on_append(append& what);
   void on_flush();
   void write(std::size_t count);

@@ -130,15 +130,19 @@ void state::remove(const request& asked, const delete_project& what, reply promi
   if (what.force)
     return remove_now(asked, **found, promise);
   auto last = std::move(**found);
-  self->request(around.peers->get<queries::actor>(), caf::infinite, queries::request{asked.who, asked.from, get_queue{}})
+  self->request(around.peers->get<queries::actor>(), caf::infinite,
+                queries::request{asked.who, asked.from, get_queue{}})
       .then(
           [this, asked, last, promise](const answer<outcome>& answered) mutable {
             const auto* queue = answered ? std::get_if<queue_view>(&*answered) : nullptr;
-            const bool busy = queue != nullptr &&
-                              std::any_of(queue->by_project.begin(), queue->by_project.end(),
-                                          [&](const auto& p) { return p.project == last.id && p.depth + p.running > 0; });
+            const bool busy =
+                queue != nullptr && std::any_of(queue->by_project.begin(), queue->by_project.end(), [&](const auto& p) {
+                  return p.project == last.id && p.depth + p.running > 0;
+                });
             if (busy)
-              return refuse(promise, conflict("commands of the project are queued or running: cancel them, or repeat with ?force=true"));
+              return refuse(
+                  promise,
+                  conflict("commands of the project are queued or running: cancel them, or repeat with ?force=true"));
             remove_now(asked, last, promise);
           },
           [promise](caf::error& e) mutable { promise.deliver(std::move(e)); });
@@ -163,7 +167,8 @@ void state::record(const request& asked, const std::string& event, const project
             [promise](caf::error& e) mutable { promise.deliver(std::move(e)); });
 }
 
-actor::behavior_type behavior(actor::stateful_pointer<state> self, surroundings around, std::shared_ptr<project_host> host) {
+actor::behavior_type behavior(actor::stateful_pointer<state> self, surroundings around,
+                              std::shared_ptr<project_host> host) {
   self->state.around = around;
   self->state.host = std::move(host);
   return {

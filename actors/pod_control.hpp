@@ -35,6 +35,7 @@ struct state {
   const char* name = "pod_control";
 };
 
-actor::behavior_type behavior(actor::stateful_pointer<state> self, surroundings around, std::shared_ptr<project_host> host);
+actor::behavior_type behavior(actor::stateful_pointer<state> self, surroundings around,
+                              std::shared_ptr<project_host> host);
 
 } // namespace rdev::pod_control

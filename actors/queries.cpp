@@ -15,8 +15,15 @@ refusal no_such_command() {
   return {refusal_code::not_found, "there is no such command", {}, {}};
 }
 
+refusal past_retention() {
+  return {refusal_code::gone, "the output of this command is past its retention (output.retention)", {}, {}};
+}
+
 refusal beyond_the_end() {
-  return {refusal_code::bad_request, "the event id lies beyond the end of this stream", {{"Last-Event-ID", "unknown event"}}, {}};
+  return {refusal_code::bad_request,
+          "the event id lies beyond the end of this stream",
+          {{"Last-Event-ID", "unknown event"}},
+          {}};
 }
 
 } // namespace
@@ -28,6 +35,15 @@ result<answer<command_view>> state::visible(const request& asked, const command_
   if (!*found || !asked.who.sees_project((*found)->project))
     return answer<command_view>(no_such_command());
   return answer<command_view>(std::move(**found));
+}
+
+result<bool> state::gone(const command_view& command) {
+  if (!command.result || command.result->out.bytes + command.result->err.bytes == 0)
+    return false;
+  auto there = store->has_output(command.id);
+  if (!there)
+    return std::move(there.error());
+  return !*there;
 }
 
 result<answer<outcome>> state::list(const request& asked, list_commands what) {
@@ -45,6 +61,10 @@ result<answer<outcome>> state::open(const request& asked, const open_stream& wha
     return std::move(command.error());
   if (!*command || (*command)->project != what.project)
     return answer<outcome>(no_such_command());
+  if (auto lost = gone(**command); !lost)
+    return std::move(lost.error());
+  else if (*lost)
+    return answer<outcome>(past_retention());
   if (!what.after)
     return answer<outcome>(outcome(opened));
   auto behind = store->events(*what.command, what.after, 1);
@@ -53,7 +73,8 @@ result<answer<outcome>> state::open(const request& asked, const open_stream& wha
   if (!behind)
     return std::move(behind.error());
   opened.from = *what.after;
-  opened.already_complete = *behind && (*behind)->completed && (*behind)->chunks.empty() && (*behind)->next == *what.after;
+  opened.already_complete =
+      *behind && (*behind)->completed && (*behind)->chunks.empty() && (*behind)->next == *what.after;
   return answer<outcome>(outcome(opened));
 }
 
@@ -75,6 +96,12 @@ caf::result<answer<outcome>> state::on_request(const request& asked) {
       return std::move(command.error());
     if (!*command)
       return answer<outcome>(std::move(command->why()));
+    if (show == nullptr) {
+      if (auto lost = gone(**command); !lost)
+        return std::move(lost.error());
+      else if (*lost)
+        return answer<outcome>(past_retention());
+    }
     if (chunks != nullptr)
       return as_outcome(store->chunks(*chunks));
     if (bytes != nullptr)

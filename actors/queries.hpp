@@ -11,7 +11,7 @@
 namespace rdev::queries {
 
 struct config {
-  std::size_t page_bytes = 1024 * 1024;           // of output in one page
+  std::size_t page_bytes = 512 * 1024;            // of output in one page
   std::chrono::milliseconds gauge_interval{2000}; // how often the queue's gauges are read
 };
 
@@ -30,6 +30,8 @@ struct state {
   result<answer<outcome>> list(const request& asked, list_commands what);
   // The command if the asker sees its project; else the refusal to answer with.
   result<answer<command_view>> visible(const request& asked, const command_id& id);
+  // Whether output of an ended command was stored and is past its retention by now.
+  result<bool> gone(const command_view& command);
   result<answer<outcome>> open(const request& asked, const open_stream& what);
 
   self_actor::base* self;

@@ -7,34 +7,40 @@ namespace rdev::runner {
 running state::on_run(run& what) {
   for (auto& lease : what.leases) {
     const auto id = lease.what.id;
-    // A newer lease of the same command: the old execution holds a stale token and may not act any more.
-    if (const auto old = executions.find(id); old != executions.end())
-      self->send_exit(old->second, caf::exit_reason::kill);
-    executions[id] = self->spawn<caf::monitored + caf::detached>(execution::behavior, around, settings, processes,
-                                                                 std::move(lease), self->address());
+    const auto token = lease.token;
+    if (const auto old = executions.find(id); old != executions.end()) {
+      // COMMAND QUEUE and LEASES both hand leases over: the older one of two may arrive last, and is stale.
+      if (token <= old->second.token)
+        continue;
+      // A newer lease of the same command: the old execution may not act any more.
+      self->send_exit(old->second.one, caf::exit_reason::kill);
+    }
+    auto one = self->spawn<caf::monitored + caf::detached>(execution::behavior, around, settings, processes,
+                                                           std::move(lease), self->address());
+    executions[id] = {std::move(one), token};
   }
-  around.metrics->commands_active(static_cast<std::int64_t>(executions.size()));
+  report();
   return {static_cast<int>(executions.size())};
 }
 
 void state::on_stop(const stop& what) {
   if (const auto one = executions.find(what.command); one != executions.end())
-    self->send(one->second, execution::stop{what.reason});
+    self->send(one->second.one, execution::stop{what.reason});
 }
 
 void state::on_changed(const changed& what) {
   if (const auto one = executions.find(what.command); one != executions.end())
-    self->send(one->second, execution::changed{});
+    self->send(one->second.one, execution::changed{});
 }
 
 void state::on_abandon() {
   for (const auto& [id, one] : executions)
-    self->send_exit(one, caf::exit_reason::user_shutdown);
+    self->send_exit(one.one, caf::exit_reason::user_shutdown);
 }
 
 void state::on_down(const caf::down_msg& down) {
-  const auto gone =
-      std::find_if(executions.begin(), executions.end(), [&](const auto& e) { return e.second.address() == down.source; });
+  const auto gone = std::find_if(executions.begin(), executions.end(),
+                                 [&](const auto& e) { return e.second.one.address() == down.source; });
   if (gone == executions.end())
     return;
   executions.erase(gone);

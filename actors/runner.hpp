@@ -26,7 +26,11 @@ struct state {
   surroundings around;
   execution::config settings;
   std::shared_ptr<process_runner> processes;
-  std::unordered_map<command_id, execution::actor> executions;
+  struct under_way {
+    execution::actor one;
+    std::int64_t token = 0; // of its lease
+  };
+  std::unordered_map<command_id, under_way> executions;
   const char* name = "runner";
 };
 

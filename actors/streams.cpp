@@ -50,7 +50,7 @@ void state::ask(std::uint64_t number) {
   self->request(around.peers->get<queries::actor>(), caf::infinite,
                 queries::events_after{*one.what.opened.command, one.what.position})
       .then([this, number](queries::events& found) { on_page(number, std::move(found)); },
-            [this, number](caf::error& e) { fail(number, std::move(e)); });
+            [this, number](const caf::error& e) { fail(number, e); });
 }
 
 void state::on_page(std::uint64_t number, queries::events found) {
@@ -87,13 +87,15 @@ void state::answer_with(std::uint64_t number, answer<stream_news> news) {
   waiting.erase(one);
 }
 
-void state::fail(std::uint64_t number, caf::error why) {
+// The store is away: the reader stays, the next poll asks again.
+void state::fail(std::uint64_t number, const caf::error& why) {
+  around.fault("streams", to_failure(why));
   const auto one = waiting.find(number);
   if (one == waiting.end())
     return;
-  auto promise = one->second.promise;
-  answer_with(number, refusal{refusal_code::service_unavailable, "the store is away", {}, std::chrono::seconds(1)});
-  around.fault("streams", to_failure(why));
+  one->second.asking = false;
+  if (self->clock().now() >= one->second.deadline)
+    answer_with(number, stream_news{});
 }
 
 void state::on_grown(const grown& what) {

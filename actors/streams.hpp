@@ -1,5 +1,5 @@
-// Owns: the readers that wait for something new. Loses them on death: their asks fail, and they come again with the last
-// event id they saw. Runs: scheduled.
+// Owns: the readers that wait for something new. Loses them on death: their asks fail, and they come again with the
+// last event id they saw. Runs: scheduled.
 #pragma once
 
 #include "actors/surroundings.hpp"
@@ -44,7 +44,7 @@ struct state {
   void ask(std::uint64_t number);
   void on_page(std::uint64_t number, queries::events found);
   void answer_with(std::uint64_t number, answer<stream_news> news);
-  void fail(std::uint64_t number, caf::error why);
+  void fail(std::uint64_t number, const caf::error& why);
 
   self_actor::base* self;
   surroundings around;

@@ -18,28 +18,31 @@ void state::add(const std::string& which, std::function<Actor()> spawn) {
 void state::start_all() {
   auto& m = made_of;
   auto& sys = self->system();
-  add<audit::actor>("audit", [&] { return sys.spawn<caf::detached>(audit::behavior, around, m.audit, m.make_audit_log()); });
+  add<audit::actor>("audit",
+                    [&] { return sys.spawn<caf::detached>(audit::behavior, around, m.audit, m.make_audit_log()); });
   add<webhooks::actor>("webhooks", [&] { return sys.spawn(webhooks::behavior); });
-  add<api_keys::actor>("api_keys", [&] {
-    return sys.spawn<caf::detached>(api_keys::behavior, around, m.api_keys, m.make_key_store());
-  });
+  add<api_keys::actor>(
+      "api_keys", [&] { return sys.spawn<caf::detached>(api_keys::behavior, around, m.api_keys, m.make_key_store()); });
   add<auth::actor>("auth", [&] { return sys.spawn(auth::behavior, around, m.auth); });
   add<rate_limit::actor>("rate_limit", [&] { return sys.spawn(rate_limit::behavior, around, m.rate_limit); });
-  add<queries::actor>("queries", [&] {
-    return sys.spawn<caf::detached>(queries::behavior, around, m.queries, m.make_queries());
-  });
+  add<queries::actor>("queries",
+                      [&] { return sys.spawn<caf::detached>(queries::behavior, around, m.queries, m.make_queries()); });
   add<streams::actor>("streams", [&] { return sys.spawn(streams::behavior, around, m.streams); });
   add<output_log::actor>("output_log", [&] {
     return sys.spawn<caf::detached>(output_log::behavior, around, m.output_log, m.make_output_store());
   });
   add<runner::actor>("runner", [&] { return sys.spawn(runner::behavior, around, m.execution, m.processes); });
   add<command_queue::actor>("command_queue", [&] {
-    return sys.spawn<caf::detached>(command_queue::behavior, around, m.command_queue, m.make_command_store());
+    auto settings = m.command_queue;
+    for (int i = 0; i < m.submit_lanes; ++i)
+      settings.lanes.push_back(sys.spawn<caf::detached>(
+          submit_lane::behavior, around, submit_lane::config{settings.settle_attempts}, m.make_command_store()));
+    return sys.spawn<caf::detached>(command_queue::behavior, around, std::move(settings), m.make_command_store());
   });
-  add<pod_control::actor>("pod_control", [&] { return sys.spawn<caf::detached>(pod_control::behavior, around, m.projects); });
-  add<leases::actor>("leases", [&] {
-    return sys.spawn<caf::detached>(leases::behavior, around, m.leases, m.make_lease_store());
-  });
+  add<pod_control::actor>("pod_control",
+                          [&] { return sys.spawn<caf::detached>(pod_control::behavior, around, m.projects); });
+  add<leases::actor>(
+      "leases", [&] { return sys.spawn<caf::detached>(leases::behavior, around, m.leases, m.make_lease_store()); });
   add<ingress::actor>("ingress", [&] { return sys.spawn(ingress::behavior, around, m.ingress); });
 
   for (const auto* which : {"audit", "webhooks", "api_keys", "auth", "rate_limit", "queries", "streams", "output_log",

@@ -1,5 +1,5 @@
-// Starts every actor, watches it, and starts it anew when it dies (actors/README.md has the picture). Owns: how each is made.
-// It is the only actor without a supervisor: its death ends the program. Runs: scheduled.
+// Starts every actor, watches it, and starts it anew when it dies (actors/README.md has the picture). Owns: how each is
+// made. It is the only actor without a supervisor: its death ends the program. Runs: scheduled.
 #pragma once
 
 #include "actors/api_keys.hpp"
@@ -44,6 +44,7 @@ struct parts {
   std::shared_ptr<process_runner> processes;
   std::shared_ptr<project_host> projects;
 
+  int submit_lanes = 2; // writers of submissions beside each other; 0 = COMMAND QUEUE writes them itself
   std::chrono::milliseconds restart_delay{100}; // before an actor that died is started anew
 };
 

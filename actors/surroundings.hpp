@@ -34,7 +34,8 @@ struct surroundings {
   // A dependency failed: one line, one count. The caller decides what becomes of the request.
   void fault(std::string_view where, const failure& why) const {
     metrics->fault_seen(where);
-    log->warn("fault", {{"where", std::string(where)}, {"fault", std::string(to_string(why.code))}, {"error", why.message}});
+    log->warn("fault",
+              {{"where", std::string(where)}, {"fault", std::string(to_string(why.code))}, {"error", why.message}});
   }
 };
 

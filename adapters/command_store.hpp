@@ -4,6 +4,7 @@
 #pragma once
 
 #include "messages/values/audit.hpp"
+#include "messages/values/changes.hpp"
 #include "messages/values/operations.hpp"
 #include "messages/values/result.hpp"
 
@@ -38,37 +39,6 @@ struct claim_request {
   int max_running_per_project = 64;
 };
 
-struct completion {
-  command_id id;
-  std::int64_t token = 0;
-  command_result result; // finished_at and started_at are the store's
-};
-
-enum class cancel_verdict : std::uint8_t { not_found, ended, never_ran, requested };
-
-struct cancel_order {
-  command_id id;
-  cancel_reason reason = cancel_reason::user;
-  std::optional<key_id> by;
-  std::string actor_name;
-  request_context from;
-};
-
-// A project was made, removed or changed: audit row, event row and idempotency record in one transaction.
-struct project_change {
-  std::string project;
-  std::string event; // `project.created`, …
-  key_id by;
-  std::string actor_name;
-  request_context from;
-  std::optional<rdev::idempotency> idempotency;
-};
-
-struct idempotency_hit {
-  bool same_body = false;
-  std::string resource; // uuid of the thing, or a project id
-};
-
 // Lane `commands`: short writes. Batches are one transaction each (group commit).
 class command_store {
 public:
@@ -91,11 +61,6 @@ public:
 };
 
 // Lane `output`.
-struct output_append {
-  command_id id;
-  std::int64_t token = 0;
-  std::vector<chunk> chunks;
-};
 class output_store {
 public:
   virtual ~output_store() = default;
@@ -115,6 +80,8 @@ public:
   // Events behind `after` (none = from the start), at most `max_bytes` of output, at least one item if there is one.
   virtual result<std::optional<event_page>> events(const command_id& id, std::optional<event_position> after,
                                                    std::size_t max_bytes) = 0;
+  // Whether anything of the command's output is there; what is past its retention is not.
+  virtual result<bool> has_output(const command_id& id) = 0;
   virtual result<output_list> chunks(const list_output& what) = 0;
   // At most `max_bytes` of one stream from `offset` on.
   virtual result<output_bytes> bytes(const read_output& what, std::size_t max_bytes) = 0;

@@ -42,6 +42,8 @@ public:
   virtual result<mint_receipt> create(const api_key& key, std::chrono::seconds overlap, const key_writer& writer) = 0;
   // The key afterwards; a repeat changes nothing. None = no such key.
   virtual result<std::optional<api_key>> revoke(const key_id& id, const key_writer& writer) = 0;
+  // Writes down the latest use of keys; an older one than is known changes nothing.
+  virtual result<done> note_uses(const std::vector<key_use>& uses) = 0;
   // Makes the row named `admin`, or sets its hash to `hash`, so that the former key stops working.
   virtual result<done> set_admin(const key_digest& hash) = 0;
 };

@@ -7,6 +7,7 @@
 #include <span>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <variant>
 
 namespace rdev {
@@ -14,8 +15,13 @@ namespace rdev {
 enum class log_level : std::uint8_t { debug, info, warn, error };
 
 struct log_field {
+  using content = std::variant<std::string, std::int64_t, double, bool>;
+  // Built in its place: g++ 12 takes a variant that is moved for one that was never set.
+  template <class T>
+  log_field(std::string_view n, T&& v) : name(n), value(std::forward<T>(v)) {
+  }
   std::string_view name;
-  std::variant<std::string, std::int64_t, double, bool> value;
+  content value;
 };
 
 class log {

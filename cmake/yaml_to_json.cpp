@@ -24,7 +24,8 @@ void scalar(std::ostream& out, const YAML::Node& node) {
   const auto& text = node.Scalar();
   long long number = 0;
   bool truth = false;
-  if (node.Tag() != "!" && YAML::convert<long long>::decode(node, number) && text.find_first_not_of("-0123456789") == text.npos)
+  if (node.Tag() != "!" && YAML::convert<long long>::decode(node, number) &&
+      text.find_first_not_of("-0123456789") == std::string::npos)
     out << number;
   else if (node.Tag() != "!" && (text == "true" || text == "false") && YAML::convert<bool>::decode(node, truth))
     out << (truth ? "true" : "false");

@@ -21,7 +21,8 @@ std::variant<invocation, early_end> parse_command_line(int argc, const char* con
     return sub;
   };
   auto* serve = common(app.add_subcommand("serve", "run the server until SIGTERM or SIGINT"));
-  serve->add_option("--listen", listen, "address to listen on (server.listen); port 0 takes a free one")->type_name("HOST:PORT");
+  serve->add_option("--listen", listen, "address to listen on (server.listen); port 0 takes a free one")
+      ->type_name("HOST:PORT");
   serve->add_option("--node", node, "name of this node (server.node)")->type_name("NAME");
   auto* migrate = common(app.add_subcommand("migrate", "bring the database's schema up to this program's"));
   auto* check = common(app.add_subcommand("check-config", "say what is wrong with the settings, all at once"));

@@ -10,19 +10,20 @@
 #include <algorithm>
 #include <charconv>
 #include <filesystem>
-#include <functional>
 #include <fstream>
+#include <functional>
 #include <sstream>
 
 namespace rdev::config {
 
 namespace {
 
-// How one key is set from text; answers what is wrong, or nothing.
+// How one key is set from text, or from the items of a list; answers what is wrong, or nothing.
 using setter = std::function<std::string(settings&, std::string_view)>;
+using list_setter = std::function<std::string(settings&, const std::vector<std::string>&)>;
 struct known_key {
   std::string name;
-  setter set;
+  std::variant<setter, list_setter> set;
 };
 
 std::vector<std::string> split(std::string_view text) {
@@ -43,10 +44,17 @@ setter text(Field field) {
   };
 }
 
+std::string joined(const std::vector<std::string>& items) {
+  std::string out;
+  for (const auto& item : items)
+    out += (&item == items.data() ? "" : ",") + item;
+  return out;
+}
+
 template <class Field>
-setter list(Field field) {
-  return [field](settings& s, std::string_view v) {
-    field(s) = split(v);
+list_setter list(Field field) {
+  return [field](settings& s, const std::vector<std::string>& v) {
+    field(s) = v;
     return std::string{};
   };
 }
@@ -109,9 +117,9 @@ setter size(Field field, std::string least, std::string most) {
   };
 }
 
-std::string set_proxies(settings& s, std::string_view v) {
+std::string set_proxies(settings& s, const std::vector<std::string>& v) {
   s.http.trusted_proxies.clear();
-  for (const auto& entry : split(v)) {
+  for (const auto& entry : v) {
     const auto network = ip_network::parse(entry);
     if (!network)
       return "'" + entry + "' is not a network such as 10.0.0.0/8";
@@ -123,15 +131,21 @@ std::string set_proxies(settings& s, std::string_view v) {
 std::string set_listen(settings& s, std::string_view v) {
   const auto colon = v.rfind(':');
   int port = -1;
-  if (colon != std::string_view::npos && colon + 1 < v.size())
-    std::from_chars(v.data() + colon + 1, v.data() + v.size(), port);
-  if (colon == std::string_view::npos || colon == 0 || port < 0 || port > 65535)
+  bool whole = false;
+  if (colon != std::string_view::npos) {
+    const auto [end, error] = std::from_chars(v.data() + colon + 1, v.data() + v.size(), port);
+    whole = error == std::errc{} && end == v.data() + v.size();
+  }
+  if (!whole || colon == 0 || port < 0 || port > 65535)
     return "must be HOST:PORT, such as 127.0.0.1:8080 or [::1]:0";
   s.server.listen = std::string(v);
   return {};
 }
 
-#define RDEV_FIELD(member) [](settings& s) -> auto& { return s.member; }
+#define RDEV_FIELD(member)                                                                                             \
+  [](settings & s) -> auto& {                                                                                          \
+    return s.member;                                                                                                   \
+  }
 
 const std::vector<known_key>& table() {
   static const std::vector<known_key> all{
@@ -142,9 +156,12 @@ const std::vector<known_key>& table() {
       {"http.trusted_proxies", set_proxies},
       {"http.max_body_bytes", size(RDEV_FIELD(http.max_body_bytes), "1KiB", "64MiB")},
       {"http.max_header_bytes", size(RDEV_FIELD(http.max_header_bytes), "1KiB", "64KiB")},
-      {"http.threads", number(RDEV_FIELD(http.threads), 4, 4096)},
+      {"http.threads", number(RDEV_FIELD(http.threads), 1, 64)},
+      {"http.max_connections", number(RDEV_FIELD(http.max_connections), 16, 1000000)},
+      {"http.request_timeout", duration(RDEV_FIELD(http.request_timeout), "1s", "10m")},
+      {"http.write_timeout", duration(RDEV_FIELD(http.write_timeout), "1s", "10m")},
       {"http.request_deadline", duration(RDEV_FIELD(http.request_deadline), "1s", "2m")},
-      {"http.keep_alive", duration(RDEV_FIELD(http.keep_alive), "1s", "10m")},
+      {"http.keep_alive", duration(RDEV_FIELD(http.keep_alive), "1s", "1h")},
       {"limits.rps", number(RDEV_FIELD(limits.rps), 0, 1'000'000)},
       {"sse.heartbeat", duration(RDEV_FIELD(sse.heartbeat), "1s", "5m")},
       {"commands.default_timeout", duration(RDEV_FIELD(commands.default_timeout), "1s", "7d")},
@@ -221,12 +238,23 @@ public:
   }
 
 private:
-  void set(const std::string& key, std::string_view value, const std::string& source) {
+  using items = std::vector<std::string>;
+  using given = std::variant<std::string, items>;
+
+  void set(const std::string& key, const given& value, const std::string& source) {
     const auto known = std::find_if(table().begin(), table().end(), [&](const auto& k) { return k.name == key; });
     if (known == table().end())
-      return problem(key + " (" + source + "): there is no such setting; did you mean " + nearest(key, known_keys()) + "?");
-    if (const auto wrong = known->set(out_, value); !wrong.empty())
-      problem(key + " (" + source + "): '" + std::string(value) + "' " + wrong);
+      return problem(key + " (" + source + "): there is no such setting; did you mean " + nearest(key, known_keys()) +
+                     "?");
+    const auto* list = std::get_if<items>(&value);
+    const auto text = list != nullptr ? joined(*list) : std::get<std::string>(value);
+    std::string wrong;
+    if (const auto* set_list = std::get_if<list_setter>(&known->set))
+      wrong = (*set_list)(out_, list != nullptr ? *list : split(text));
+    else
+      wrong = list != nullptr ? "must be one value, not a list" : std::get<setter>(known->set)(out_, text);
+    if (!wrong.empty())
+      problem(key + " (" + source + "): '" + text + "' " + wrong);
   }
 
   void problem(std::string text) {
@@ -235,7 +263,7 @@ private:
 
   void read_file(const std::string& path) {
     std::ifstream file(path);
-    if (!file)
+    if (!file || std::filesystem::is_directory(path))
       return problem("--config: cannot read " + path);
     std::ostringstream all;
     all << file.rdbuf();
@@ -255,7 +283,7 @@ private:
       const auto name = prefix + std::string(key.str());
       if (const auto* below = node.as_table())
         read_table(*below, name + ".", source);
-      else if (const auto value = text_of(node))
+      else if (const auto value = value_of(node))
         set(name, *value, source);
       else
         problem(name + " (" + source + "): has a type that no setting has");
@@ -269,14 +297,23 @@ private:
       return std::to_string(n->get());
     if (const auto* b = node.as_boolean())
       return b->get() ? "true" : "false";
-    if (const auto* a = node.as_array()) {
-      std::string out;
-      for (const auto& item : *a)
-        if (const auto one = text_of(item))
-          out += (out.empty() ? "" : ",") + *one;
-      return out;
-    }
     return std::nullopt;
+  }
+
+  static std::optional<given> value_of(const toml::node& node) {
+    const auto* array = node.as_array();
+    if (array == nullptr) {
+      auto text = text_of(node);
+      return text ? std::optional<given>(std::move(*text)) : std::nullopt;
+    }
+    items out;
+    for (const auto& item : *array) {
+      auto one = text_of(item);
+      if (!one)
+        return std::nullopt;
+      out.push_back(std::move(*one));
+    }
+    return given(std::move(out));
   }
 
   void read_environment() {
@@ -319,9 +356,11 @@ private:
       out_.database.url = secret(conninfo(get));
     out_.secrets_keys = secret(get("RDEV_SECRETS_KEYS"));
     const auto admin = get("RDEV_ADMIN_KEY");
-    const bool printable = std::all_of(admin.begin(), admin.end(), [](char c) { return c >= 33 && c <= 126; });
-    if (!admin.empty() && (admin.size() < 32 || admin.size() > 256 || !printable))
-      problem("RDEV_ADMIN_KEY: must be 32 to 256 printable characters without blanks");
+    const bool printable = std::all_of(admin.begin(), admin.end(), [](char c) { return c >= 32 && c <= 126; });
+    const bool trimmed =
+        admin.empty() || (admin.front() != ' ' && admin.back() != ' '); // a header could not carry them
+    if (!admin.empty() && (admin.size() < 32 || admin.size() > 256 || !printable || !trimmed))
+      problem("RDEV_ADMIN_KEY: must be 32 to 256 printable characters, without a blank at its ends");
     out_.admin_key = secret(admin);
     if (!out_.database.url.empty() && out_.secrets_keys.empty())
       problem("RDEV_SECRETS_KEYS: is needed with DATABASE_URL; make one with: echo \"k1:$(openssl rand -base64 32)\"");
@@ -330,8 +369,11 @@ private:
   template <class Get>
   static std::string conninfo(const Get& get) {
     std::string out;
-    const std::pair<const char*, const char*> parts[] = {
-        {"host", "DB_HOST"}, {"port", "DB_PORT"}, {"user", "DB_USER"}, {"password", "DB_PASSWORD"}, {"dbname", "DB_NAME"}};
+    const std::pair<const char*, const char*> parts[] = {{"host", "DB_HOST"},
+                                                         {"port", "DB_PORT"},
+                                                         {"user", "DB_USER"},
+                                                         {"password", "DB_PASSWORD"},
+                                                         {"dbname", "DB_NAME"}};
     for (const auto& [keyword, variable] : parts) {
       const auto value = get(variable);
       if (value.empty())
@@ -349,7 +391,7 @@ private:
       problem("leases.lease: must be at least twice leases.renew");
     if (out_.commands.default_timeout > out_.commands.max_timeout)
       problem("commands.default_timeout: must not be above commands.max_timeout");
-    if (out_.claude.argv.empty())
+    if (out_.claude.argv.empty() || out_.claude.argv.front().empty())
       problem("claude.argv: must name a program");
     auto host = out_.server.listen.substr(0, out_.server.listen.rfind(':'));
     if (host.size() > 2 && host.front() == '[')
@@ -358,7 +400,8 @@ private:
     const bool loopback = host == "localhost" || (address && (ip_network::parse("127.0.0.0/8")->contains(*address) ||
                                                               ip_network::parse("::1")->contains(*address)));
     if (!loopback && out_.runner.kind == "local" && !out_.runner.local.allow_network)
-      problem("server.listen: the local runner lets every key with projects:execute run programs on this machine; to listen "
+      problem("server.listen: the local runner lets every key with projects:execute run programs on this machine; to "
+              "listen "
               "beyond loopback all the same set runner.local.allow_network = true");
     if (out_.server.data_dir.empty())
       out_.server.data_dir = default_data_dir();

@@ -29,6 +29,9 @@ struct settings {
     std::uint64_t max_body_bytes = 0;
     std::uint64_t max_header_bytes = 0;
     int threads = 0;
+    int max_connections = 0;
+    milliseconds request_timeout{};
+    milliseconds write_timeout{};
     milliseconds request_deadline{};
     milliseconds keep_alive{};
   } http;

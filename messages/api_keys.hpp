@@ -23,10 +23,17 @@ struct request {
   operation what; // one of list_keys, create_key, get_key, revoke_key, rotate_key
 };
 
+// Keys were used (from AUTH, every few seconds). May be lost: the next use is written down instead.
+struct used {
+  std::vector<key_use> uses;
+};
+
 using actor = caf::typed_actor<
     // One look-up by prefix; `admin` finds the administrator's row.
     caf::replies_to<find>::with<found>,
     // Carried out in one transaction with its audit and event rows. A revocation is answered after AUTH forgot the key.
-    caf::replies_to<request>::with<answer<outcome>>>;
+    caf::replies_to<request>::with<answer<outcome>>,
+    // Written without an answer.
+    caf::reacts_to<used>>;
 
 } // namespace rdev::api_keys

@@ -1,4 +1,5 @@
-// AUTH knows who is asking. It answers from a cache whose entries live for one cache lease, and asks API KEYS on a miss.
+// AUTH knows who is asking. It answers from a cache whose entries live for one cache lease, and asks API KEYS on a
+// miss.
 #pragma once
 
 #include "messages/values/audit.hpp"

@@ -2,7 +2,7 @@
 // the RUNNER as long as there are free slots, and records their end.
 #pragma once
 
-#include "adapters/command_store.hpp"
+#include "messages/values/changes.hpp"
 #include "messages/vocabulary.hpp"
 
 #include <caf/typed_actor.hpp>
@@ -51,6 +51,9 @@ struct load {
   int running = 0;
 };
 
+// The server goes away: claim nothing more. What is under way is still written.
+struct rest {};
+
 using actor = caf::typed_actor<
     // Durable before it is answered: command, queue, audit, event and idempotency rows in one transaction.
     caf::replies_to<submit>::with<answer<submitted>>,
@@ -59,6 +62,7 @@ using actor = caf::typed_actor<
     // Result, audit row and event row in one transaction, fenced by the token.
     caf::replies_to<complete>::with<completed>,
     // Audit row, event row and idempotency record of a project's change.
-    caf::replies_to<record>::with<recorded>, caf::replies_to<look_up>::with<looked_up>, caf::reacts_to<load>>;
+    caf::replies_to<record>::with<recorded>, caf::replies_to<look_up>::with<looked_up>, caf::reacts_to<load>,
+    caf::reacts_to<rest>>;
 
 } // namespace rdev::command_queue

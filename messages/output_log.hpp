@@ -1,7 +1,7 @@
 // OUTPUT LOG is the one writer of output: chunks of all running commands, many in one transaction.
 #pragma once
 
-#include "adapters/command_store.hpp"
+#include "messages/values/changes.hpp"
 #include "messages/vocabulary.hpp"
 
 #include <caf/typed_actor.hpp>

@@ -1,7 +1,7 @@
 // QUERIES answers what is in the store: states, lists, output. It never writes.
 #pragma once
 
-#include "adapters/command_store.hpp"
+#include "messages/values/changes.hpp"
 #include "messages/vocabulary.hpp"
 
 #include <caf/typed_actor.hpp>

@@ -31,6 +31,7 @@ struct changed {
 // The restarted runner wants its commands back, or the node was fenced: drop all executions without touching them.
 struct abandon {};
 
-using actor = caf::typed_actor<caf::replies_to<run>::with<running>, caf::reacts_to<stop>, caf::reacts_to<changed>, caf::reacts_to<abandon>>;
+using actor = caf::typed_actor<caf::replies_to<run>::with<running>, caf::reacts_to<stop>, caf::reacts_to<changed>,
+                               caf::reacts_to<abandon>>;
 
 } // namespace rdev::runner

@@ -1,5 +1,5 @@
-// STREAMS serves readers of event streams. Live tail and replay take one path: pages out of the store; a reader that has
-// seen everything is parked until there is more.
+// STREAMS serves readers of event streams. Live tail and replay take one path: pages out of the store; a reader that
+// has seen everything is parked until there is more.
 #pragma once
 
 #include "messages/ingress.hpp"

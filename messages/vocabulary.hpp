@@ -21,6 +21,7 @@ struct output_bytes;
 namespace ingress {
 struct perform;
 struct read_stream;
+struct read_bytes;
 } // namespace ingress
 namespace auth {
 struct identify;
@@ -31,6 +32,7 @@ namespace api_keys {
 struct find;
 struct found;
 struct request;
+struct used;
 } // namespace api_keys
 namespace rate_limit {
 struct meter;
@@ -51,6 +53,7 @@ struct recorded;
 struct look_up;
 struct looked_up;
 struct load;
+struct rest;
 } // namespace command_queue
 namespace runner {
 struct run;
@@ -94,6 +97,7 @@ struct left;
 
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(rdev::ingress::perform)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(rdev::ingress::read_stream)
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(rdev::ingress::read_bytes)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(rdev::api_reply)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(rdev::answer<rdev::stream_news>)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(rdev::answer<rdev::principal>)
@@ -107,6 +111,7 @@ CAF_ALLOW_UNSAFE_MESSAGE_TYPE(rdev::auth::forgotten)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(rdev::api_keys::find)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(rdev::api_keys::found)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(rdev::api_keys::request)
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(rdev::api_keys::used)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(rdev::rate_limit::meter)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(rdev::rate_limit::metered)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(rdev::pod_control::locate)
@@ -121,6 +126,7 @@ CAF_ALLOW_UNSAFE_MESSAGE_TYPE(rdev::command_queue::recorded)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(rdev::command_queue::look_up)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(rdev::command_queue::looked_up)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(rdev::command_queue::load)
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(rdev::command_queue::rest)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(rdev::runner::run)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(rdev::runner::running)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(rdev::runner::stop)

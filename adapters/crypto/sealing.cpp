@@ -59,7 +59,8 @@ public:
     std::string tag(tag_size, '\0');
     const cipher_context c(EVP_CIPHER_CTX_new());
     int n = 0;
-    EVP_EncryptInit_ex(c.get(), EVP_aes_256_gcm(), nullptr, bytes_of(key.bytes.reveal()), bytes_of(std::string_view(nonce)));
+    EVP_EncryptInit_ex(c.get(), EVP_aes_256_gcm(), nullptr, bytes_of(key.bytes.reveal()),
+                       bytes_of(std::string_view(nonce)));
     EVP_EncryptUpdate(c.get(), nullptr, &n, bytes_of(place), static_cast<int>(place.size()));
     EVP_EncryptUpdate(c.get(), bytes_of(cipher), &n, bytes_of(plain), static_cast<int>(plain.size()));
     EVP_EncryptFinal_ex(c.get(), bytes_of(tag), &n);
@@ -79,7 +80,8 @@ public:
     if (key == ring_.end())
       return damaged("its key '" + std::string(name) + "' is not in RDEV_SECRETS_KEYS");
     const auto nonce = sealed.substr(2U + name_size, nonce_size);
-    const auto cipher = sealed.substr(2U + name_size + nonce_size, sealed.size() - 2U - name_size - nonce_size - tag_size);
+    const auto cipher =
+        sealed.substr(2U + name_size + nonce_size, sealed.size() - 2U - name_size - nonce_size - tag_size);
     std::string tag(sealed.substr(sealed.size() - tag_size));
     std::string plain(cipher.size(), '\0');
     const cipher_context c(EVP_CIPHER_CTX_new());
@@ -106,18 +108,24 @@ private:
   secret mac_key_;
 };
 
+// OpenSSL's decoder takes blanks around the text and `=` within it; a key must not be read from such.
 std::optional<std::string> from_base64(std::string_view text) {
-  if (text.empty() || text.size() % 4 != 0)
+  constexpr std::string_view digits = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+  const auto used = std::min(text.size(), text.find_first_not_of(digits));
+  const auto padding = text.size() - used;
+  if (text.empty() || text.size() % 4 != 0 || padding > 2 ||
+      text.find_first_not_of('=', used) != std::string_view::npos)
     return std::nullopt;
   std::string out(3 * text.size() / 4, '\0');
   const auto n = EVP_DecodeBlock(bytes_of(out), bytes_of(text), static_cast<int>(text.size()));
   if (n < 0)
     return std::nullopt;
-  std::size_t padding = 0;
-  while (padding < 2 && text[text.size() - 1 - padding] == '=')
-    ++padding;
   out.resize(static_cast<std::size_t>(n) - padding);
   return out;
+}
+
+failure wrong_ring(const std::string& what) {
+  return {fault::invalid, "RDEV_SECRETS_KEYS: " + what};
 }
 
 } // namespace
@@ -130,16 +138,17 @@ result<std::unique_ptr<sealer>> make_sealer(std::string_view ring) {
     ring = comma == std::string_view::npos ? std::string_view{} : ring.substr(comma + 1);
     const auto colon = entry.find(':');
     if (colon == std::string_view::npos || colon == 0 || colon > 64)
-      return failure{fault::invalid, "RDEV_SECRETS_KEYS: entry " + std::to_string(keys.size() + 1) +
-                                         " is not of the form NAME:BASE64"};
+      return wrong_ring("entry " + std::to_string(keys.size() + 1) + " is not of the form NAME:BASE64");
+    const std::string name(entry.substr(0, colon));
+    if (std::any_of(keys.begin(), keys.end(), [&](const auto& k) { return k.name == name; }))
+      return wrong_ring("the name '" + name + "' stands for two keys: give each key a name of its own");
     auto bytes = from_base64(entry.substr(colon + 1));
     if (!bytes || bytes->size() != key_size)
-      return failure{fault::invalid, "RDEV_SECRETS_KEYS: key '" + std::string(entry.substr(0, colon)) +
-                                         "' is not the base64 of 32 bytes (make one with: openssl rand -base64 32)"};
-    keys.push_back({std::string(entry.substr(0, colon)), secret(std::move(*bytes))});
+      return wrong_ring("key '" + name + "' is not the base64 of 32 bytes (make one with: openssl rand -base64 32)");
+    keys.push_back({name, secret(std::move(*bytes))});
   }
   if (keys.empty())
-    return failure{fault::invalid, "RDEV_SECRETS_KEYS: is empty; give NAME:BASE64 of 32 bytes"};
+    return wrong_ring("is empty; give NAME:BASE64 of 32 bytes");
   return std::unique_ptr<sealer>(std::make_unique<ring_sealer>(std::move(keys)));
 }
 

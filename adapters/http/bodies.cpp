@@ -66,7 +66,8 @@ void take_env(const json::value& env, submission& what, std::vector<field_proble
   for (const auto& name : env.members()) {
     const auto value = env[name].as_string();
     if (!variable_name(name))
-      problems.push_back({"env." + name, "is not a name of a variable: letters, digits and _, not beginning with a digit"});
+      problems.push_back(
+          {"env." + name, "is not a name of a variable: letters, digits and _, not beginning with a digit"});
     else if (name.starts_with("RDEV_"))
       problems.push_back({"env." + name, "names that begin with RDEV_ belong to rdev"});
     else if (has_nul(value))
@@ -76,7 +77,8 @@ void take_env(const json::value& env, submission& what, std::vector<field_proble
   }
 }
 
-void take_arguments(const json::value& list, const std::string& field, submission& what, std::vector<field_problem>& problems) {
+void take_arguments(const json::value& list, const std::string& field, submission& what,
+                    std::vector<field_problem>& problems) {
   for (std::size_t i = 0; i < list.size(); ++i) {
     what.argv.emplace_back(list.at(i).as_string());
     if (has_nul(what.argv.back()))
@@ -95,15 +97,21 @@ std::vector<std::string> texts(const json::value& list) {
 
 std::chrono::seconds lifetime(std::string_view word) {
   constexpr auto day = std::chrono::seconds(86400);
-  return word == "30d" ? 30 * day : word == "60d" ? 60 * day : word == "90d" ? 90 * day : word == "1y" ? 365 * day : 0 * day;
+  return word == "30d"   ? 30 * day
+         : word == "60d" ? 60 * day
+         : word == "90d" ? 90 * day
+         : word == "1y"  ? 365 * day
+                         : 0 * day;
 }
 
 } // namespace
 
 refusal bad_request(std::vector<field_problem> problems) {
-  return {refusal_code::bad_request, "the request has " + std::to_string(problems.size()) +
-                                         (problems.size() == 1 ? " problem" : " problems") + "; see details",
-          std::move(problems), {}};
+  return {refusal_code::bad_request,
+          "the request has " + std::to_string(problems.size()) + (problems.size() == 1 ? " problem" : " problems") +
+              "; see details",
+          std::move(problems),
+          {}};
 }
 
 refusal bad_request(std::string field, std::string problem) {
@@ -113,7 +121,8 @@ refusal bad_request(std::string field, std::string problem) {
 answer<json::value> parse_body(std::string_view schema, std::string_view text) {
   auto parsed = json::parse(text.empty() ? "{}" : text);
   if (const auto* wrong = std::get_if<json::parse_error>(&parsed))
-    return bad_request("body", "is not valid JSON: " + wrong->problem + " (at byte " + std::to_string(wrong->offset) + ")");
+    return bad_request("body",
+                       "is not valid JSON: " + wrong->problem + " (at byte " + std::to_string(wrong->offset) + ")");
   auto& body = std::get<json::value>(parsed);
   std::vector<field_problem> problems;
   for (auto& p : schema_named(schema).problems_of(body))
@@ -147,7 +156,8 @@ answer<operation> submit_from(command_type type, const std::string& project, con
   if (body["timeout_seconds"].exists()) {
     what.timeout = std::chrono::seconds(body["timeout_seconds"].as_integer());
     if (*what.timeout > max_timeout)
-      problems.push_back({"timeout_seconds", "is above commands.max_timeout (" + std::to_string(max_timeout.count()) + " s)"});
+      problems.push_back(
+          {"timeout_seconds", "is above commands.max_timeout (" + std::to_string(max_timeout.count()) + " s)"});
   }
   if (body["priority"].exists())
     what.priority = priority_from(body["priority"].as_string()).value_or(priority::normal);
@@ -160,7 +170,8 @@ answer<operation> create_project_from(const json::value& body) {
   create_project out{std::string(body["id"].as_string()), {}};
   const auto labels = body["labels"];
   for (const auto& name : labels.members()) {
-    const bool good = !name.empty() && name.size() <= 63 && name.find_first_of("=\n\r") == std::string::npos && !has_nul(name);
+    const bool good =
+        !name.empty() && name.size() <= 63 && name.find_first_of("=\n\r") == std::string::npos && !has_nul(name);
     if (!good)
       return bad_request("labels." + name, "is not a name of a label: 1 to 63 characters without = and line ends");
     out.labels[name] = labels[name].as_string();

@@ -17,7 +17,8 @@ headers from_headers(const httplib::Headers& fields) {
   headers out;
   for (const auto& [key, value] : fields) {
     auto name = key;
-    std::transform(name.begin(), name.end(), name.begin(), [](unsigned char c) { return static_cast<char>(std::tolower(c)); });
+    std::transform(name.begin(), name.end(), name.begin(),
+                   [](unsigned char c) { return static_cast<char>(std::tolower(c)); });
     out[name] = value;
   }
   return out;

@@ -21,17 +21,20 @@ struct response {
 
 class client {
 public:
-  // `base_url`: `http://host:port` or `https://host`; certificates are verified. Connecting may take 5 s, an answer 60 s.
+  // `base_url`: `http://host:port` or `https://host`; certificates are verified. Connecting may take 5 s, an answer 60
+  // s.
   explicit client(const std::string& base_url);
   ~client();
   client(client&&) noexcept;
   client& operator=(client&&) noexcept;
 
   // Fault `unavailable`: not connected, or cut before an answer; the server may have acted on the request.
-  result<response> request(const std::string& method, const std::string& path, const headers& fields, const std::string& body);
+  result<response> request(const std::string& method, const std::string& path, const headers& fields,
+                           const std::string& body);
   // GET whose body is handed out in pieces as it comes, as long as `on_data` answers true. For another status than 200
   // the body is in the response. A cut shows as fault `unavailable`.
-  result<response> stream(const std::string& path, const headers& fields, const std::function<bool(std::string_view)>& on_data);
+  result<response> stream(const std::string& path, const headers& fields,
+                          const std::function<bool(std::string_view)>& on_data);
   // Breaks off a request under way; may be called from another thread.
   void stop();
 

@@ -88,7 +88,14 @@ void write(writer& out, const queue_view& q) {
     out.key(name_of(p)).integer(q.depth.at(static_cast<std::size_t>(p)));
   out.end_object().key("by_project").begin_array();
   for (const auto& p : q.by_project)
-    out.begin_object().key("project").string(p.project).key("depth").integer(p.depth).key("running").integer(p.running).end_object();
+    out.begin_object()
+        .key("project")
+        .string(p.project)
+        .key("depth")
+        .integer(p.depth)
+        .key("running")
+        .integer(p.running)
+        .end_object();
   out.end_array().key("oldest_seconds").number(q.oldest_seconds).key("running").integer(q.running);
   out.key("completed_per_minute").integer(q.completed_per_minute).end_object();
 }

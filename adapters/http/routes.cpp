@@ -88,7 +88,9 @@ answer<operation> change_project_of(const call& c) {
 
 template <command_type Type>
 answer<operation> submit_of(const call& c) {
-  constexpr std::string_view schema = Type == command_type::shell ? "ShellRequest" : Type == command_type::git ? "GitRequest" : "ClaudeRequest";
+  constexpr std::string_view schema = Type == command_type::shell ? "ShellRequest"
+                                      : Type == command_type::git ? "GitRequest"
+                                                                  : "ClaudeRequest";
   auto body = parse_body(schema, c.body);
   return body ? submit_from(Type, project_of(c), *body, c.max_timeout) : answer<operation>(std::move(body.why()));
 }
@@ -233,7 +235,8 @@ const std::vector<route>& routes() {
       {"DELETE", "/projects/{id}", scope::projects_write, "deleteProject", delete_project_of},
       {"POST", "/projects/{id}/start", scope::projects_write, "startProject", change_project_of<project_verb::start>},
       {"POST", "/projects/{id}/stop", scope::projects_write, "stopProject", change_project_of<project_verb::stop>},
-      {"POST", "/projects/{id}/restart", scope::projects_write, "restartProject", change_project_of<project_verb::restart>},
+      {"POST", "/projects/{id}/restart", scope::projects_write, "restartProject",
+       change_project_of<project_verb::restart>},
       {"POST", "/projects/{id}/shell", scope::projects_execute, "runShell", submit_of<command_type::shell>, true},
       {"POST", "/projects/{id}/git", scope::projects_execute, "runGit", submit_of<command_type::git>, true},
       {"POST", "/projects/{id}/claude", scope::projects_execute, "runClaude", submit_of<command_type::claude>, true},
@@ -285,7 +288,8 @@ parameters parse_query(std::string_view text) {
     text = end == std::string_view::npos ? std::string_view{} : text.substr(end + 1);
     const auto equals = pair.find('=');
     const auto name = percent_decoded(pair.substr(0, equals), true);
-    const auto value = percent_decoded(equals == std::string_view::npos ? std::string_view{} : pair.substr(equals + 1), true);
+    const auto value =
+        percent_decoded(equals == std::string_view::npos ? std::string_view{} : pair.substr(equals + 1), true);
     if (name && value && !name->empty())
       out.try_emplace(*name, *value);
   }
@@ -293,6 +297,8 @@ parameters parse_query(std::string_view text) {
 }
 
 std::optional<match> find_route(std::string_view method, std::string_view path) {
+  if (!path.starts_with('/'))
+    return match{};
   std::vector<std::string> decoded;
   for (const auto part : segments(path)) {
     auto one = percent_decoded(part, false);
@@ -355,81 +361,16 @@ int status_of(refusal_code code) {
     return 500;
   case refusal_code::service_unavailable:
     return 503;
+  case refusal_code::range_not_satisfiable:
+    return 416;
   }
   return 500;
-}
-
-std::string_view name_of(refusal_code code) {
-  switch (code) {
-  case refusal_code::bad_request:
-    return "BAD_REQUEST";
-  case refusal_code::unauthorized:
-    return "UNAUTHORIZED";
-  case refusal_code::key_revoked:
-    return "KEY_REVOKED";
-  case refusal_code::key_expired:
-    return "KEY_EXPIRED";
-  case refusal_code::ip_not_allowed:
-    return "IP_NOT_ALLOWED";
-  case refusal_code::forbidden:
-    return "FORBIDDEN";
-  case refusal_code::not_found:
-    return "NOT_FOUND";
-  case refusal_code::method_not_allowed:
-    return "METHOD_NOT_ALLOWED";
-  case refusal_code::request_timeout:
-    return "REQUEST_TIMEOUT";
-  case refusal_code::conflict:
-    return "CONFLICT";
-  case refusal_code::gone:
-    return "GONE";
-  case refusal_code::length_required:
-    return "LENGTH_REQUIRED";
-  case refusal_code::payload_too_large:
-    return "PAYLOAD_TOO_LARGE";
-  case refusal_code::uri_too_long:
-    return "URI_TOO_LONG";
-  case refusal_code::unsupported_media_type:
-    return "UNSUPPORTED_MEDIA_TYPE";
-  case refusal_code::too_many_requests:
-    return "TOO_MANY_REQUESTS";
-  case refusal_code::headers_too_large:
-    return "HEADERS_TOO_LARGE";
-  case refusal_code::internal_error:
-    return "INTERNAL_ERROR";
-  case refusal_code::service_unavailable:
-    return "SERVICE_UNAVAILABLE";
-  }
-  return "INTERNAL_ERROR";
 }
 
 int success_status(const outcome& what, std::string_view operation) {
   if (std::holds_alternative<submitted>(what) || operation == "cancelCommand")
     return 202;
   return std::holds_alternative<project_created>(what) || std::holds_alternative<minted_key>(what) ? 201 : 200;
-}
-
-refusal_code code_for(int status) {
-  switch (status) {
-  case 404:
-    return refusal_code::not_found;
-  case 408:
-    return refusal_code::request_timeout;
-  case 411:
-    return refusal_code::length_required;
-  case 413:
-    return refusal_code::payload_too_large;
-  case 414:
-    return refusal_code::uri_too_long;
-  case 415:
-    return refusal_code::unsupported_media_type;
-  case 431:
-    return refusal_code::headers_too_large;
-  case 503:
-    return refusal_code::service_unavailable;
-  default:
-    return status >= 500 ? refusal_code::internal_error : refusal_code::bad_request;
-  }
 }
 
 } // namespace rdev::http

@@ -28,7 +28,7 @@ using maker = answer<operation> (*)(const call&);
 
 struct route {
   std::string_view method;
-  std::string_view pattern; // `/projects/{id}/shell`
+  std::string_view pattern;    // `/projects/{id}/shell`
   std::optional<scope> needed; // none: open, without a key
   std::string_view operation;  // operationId in docs/openapi.yaml
   maker make = nullptr;        // null for open routes
@@ -49,9 +49,6 @@ std::optional<std::string> percent_decoded(std::string_view text, bool plus_is_b
 parameters parse_query(std::string_view query);
 
 int status_of(refusal_code code);
-std::string_view name_of(refusal_code code);
 int success_status(const outcome& what, std::string_view operation);
-// The code for a status that the HTTP library has answered by itself.
-refusal_code code_for(int status);
 
 } // namespace rdev::http

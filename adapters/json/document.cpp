@@ -1,10 +1,13 @@
 #include "adapters/json/node.hpp"
 
+#include "messages/values/output.hpp"
+
 #include <rapidjson/error/en.h>
 #include <rapidjson/stringbuffer.h>
 #include <rapidjson/writer.h>
 
 #include <algorithm>
+#include <cmath>
 #include <unordered_set>
 
 namespace rdev::json {
@@ -12,6 +15,9 @@ namespace rdev::json {
 namespace {
 
 constexpr int deepest = 64;
+// Not kParseFullPrecisionFlag: RapidJSON 1.1 reads out of its tables for numbers with some hundred zeros. The plain way
+// may miss the nearest double by its last bit.
+constexpr unsigned parse_flags = rapidjson::kParseIterativeFlag | rapidjson::kParseValidateEncodingFlag;
 
 // Depth is looked at before parsing: what the parser builds would be torn down recursively.
 std::optional<std::size_t> too_deep_at(std::string_view text) {
@@ -36,19 +42,26 @@ std::optional<std::size_t> too_deep_at(std::string_view text) {
   return std::nullopt;
 }
 
-// Two members of one name would let two readers see two different things.
-std::optional<std::string> repeated_member(const rapidjson::Value& node) {
+// What the library lets pass: numbers beyond the largest, `\udc00` without its first half, which would become text that
+// is no UTF-8, and two members of one name, which two readers would read as two different things.
+std::optional<std::string> problem_within(const rapidjson::Value& node) {
+  if (node.IsString() && !valid_utf8({node.GetString(), node.GetStringLength()}))
+    return "holds half of a surrogate pair";
+  if (node.IsDouble() && !std::isfinite(node.GetDouble()))
+    return "holds a number that is too large";
   if (node.IsArray()) {
     for (const auto& item : node.GetArray())
-      if (auto found = repeated_member(item))
+      if (auto found = problem_within(item))
         return found;
   } else if (node.IsObject()) {
     std::unordered_set<std::string_view> seen;
     for (const auto& member : node.GetObject()) {
       const std::string_view name(member.name.GetString(), member.name.GetStringLength());
       if (!seen.insert(name).second)
-        return std::string(name);
-      if (auto found = repeated_member(member.value))
+        return "has the member '" + std::string(name) + "' twice";
+      if (auto found = problem_within(member.name))
+        return found;
+      if (auto found = problem_within(member.value))
         return found;
     }
   }
@@ -60,12 +73,15 @@ std::optional<std::string> repeated_member(const rapidjson::Value& node) {
 std::variant<value, parse_error> parse(std::string_view text) {
   if (const auto at = too_deep_at(text))
     return parse_error{*at, "is nested deeper than " + std::to_string(deepest) + " levels"};
+  // The library takes a NUL for the end of the text and would not see what stands behind it.
+  if (const auto at = text.find('\0'); at != std::string_view::npos)
+    return parse_error{at, "holds a NUL character"};
   auto document = std::make_shared<rapidjson::Document>();
-  document->Parse<rapidjson::kParseIterativeFlag | rapidjson::kParseValidateEncodingFlag>(text.data(), text.size());
+  document->Parse<parse_flags>(text.data(), text.size());
   if (document->HasParseError())
     return parse_error{document->GetErrorOffset(), rapidjson::GetParseError_En(document->GetParseError())};
-  if (const auto name = repeated_member(*document))
-    return parse_error{0, "has the member '" + *name + "' twice"};
+  if (auto problem = problem_within(*document))
+    return parse_error{0, std::move(*problem)};
   const auto* root = document.get();
   return value(std::make_shared<const value::impl>(value::impl{std::move(document), root}));
 }
@@ -112,7 +128,8 @@ value value::operator[](std::string_view member) const {
 value value::at(std::size_t i) const {
   if (!is_array() || i >= impl_->node->Size())
     return {};
-  return value(std::make_shared<const impl>(impl{impl_->document, &(*impl_->node)[static_cast<rapidjson::SizeType>(i)]}));
+  return value(
+      std::make_shared<const impl>(impl{impl_->document, &(*impl_->node)[static_cast<rapidjson::SizeType>(i)]}));
 }
 
 std::size_t value::size() const {

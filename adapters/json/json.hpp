@@ -26,6 +26,8 @@ public:
   writer& end_array();
   writer& key(std::string_view name);
   writer& string(std::string_view v);
+  // The same for text that is known to be valid UTF-8.
+  writer& valid_string(std::string_view v);
   writer& integer(std::int64_t v);
   writer& unsigned_integer(std::uint64_t v);
   writer& number(double v);

@@ -5,6 +5,8 @@
 #include <rapidjson/stringbuffer.h>
 #include <rapidjson/writer.h>
 
+#include <cmath>
+
 namespace rdev::json {
 
 namespace {
@@ -61,16 +63,15 @@ writer& writer::end_array() {
   return *this;
 }
 writer& writer::key(std::string_view name) {
-  impl_->out.Key(name.data(), size_of(name));
+  const auto good = valid_utf8(name) ? std::string(name) : mended(name);
+  impl_->out.Key(good.data(), size_of(good));
   return *this;
 }
 writer& writer::string(std::string_view v) {
-  if (valid_utf8(v)) {
-    impl_->out.String(v.empty() ? "" : v.data(), size_of(v));
-  } else {
-    const auto good = mended(v);
-    impl_->out.String(good.data(), size_of(good));
-  }
+  return valid_utf8(v) ? valid_string(v) : valid_string(mended(v));
+}
+writer& writer::valid_string(std::string_view v) {
+  impl_->out.String(v.empty() ? "" : v.data(), size_of(v));
   return *this;
 }
 writer& writer::integer(std::int64_t v) {
@@ -82,8 +83,9 @@ writer& writer::unsigned_integer(std::uint64_t v) {
   return *this;
 }
 writer& writer::number(double v) {
-  if (!impl_->out.Double(v))
-    impl_->out.Null(); // not a number or infinite: JSON has no word for it
+  if (!std::isfinite(v)) // not a number or infinite: JSON has no word for it
+    return null();
+  impl_->out.Double(v);
   return *this;
 }
 writer& writer::boolean(bool v) {

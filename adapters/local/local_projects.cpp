@@ -14,6 +14,9 @@
 #include <filesystem>
 #include <mutex>
 #include <sstream>
+#include <string_view>
+#include <utility>
+#include <vector>
 
 namespace rdev {
 
@@ -30,26 +33,82 @@ failure unavailable(const std::string& what) {
   return {code == ENOSPC ? fault::no_space : fault::unavailable, what + ": " + std::strerror(code)};
 }
 
-// Commands own these files and may have made them unreadable or put links into them: nothing is followed.
-bool remove_tree(int parent, const char* name) {
-  if (::unlinkat(parent, name, 0) == 0 || errno == ENOENT)
+// The folder `name` in `parent`, opened although its owner may have made it unreadable; a link is not followed.
+descriptor open_folder(int parent, const char* name) {
+  descriptor out(::openat(parent, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC));
+  if (out || errno != EACCES)
+    return out;
+  const descriptor place(::openat(parent, name, O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC));
+  if (place && ::chmod(("/proc/self/fd/" + std::to_string(place.get())).c_str(), 0700) == 0)
+    out = descriptor(::openat(parent, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC));
+  return out;
+}
+
+// Empties a folder of `parent` and removes it. Folders in it that are not empty are moved up into `parent` under names
+// of their own, for their turn: no depth that commands can make is too deep. Nothing is followed.
+bool remove_level(int parent, const std::string& name, std::vector<std::string>& turns) {
+  if (::unlinkat(parent, name.c_str(), 0) == 0 || ::unlinkat(parent, name.c_str(), AT_REMOVEDIR) == 0 ||
+      errno == ENOENT)
     return true;
-  const int fd = ::openat(parent, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-  if (fd < 0)
+  auto folder = open_folder(parent, name.c_str());
+  if (!folder)
     return false;
-  ::fchmod(fd, 0700);
-  DIR* dir = ::fdopendir(fd);
-  bool all = true;
-  while (const auto* entry = ::readdir(dir))
-    if (std::strcmp(entry->d_name, ".") != 0 && std::strcmp(entry->d_name, "..") != 0)
-      all = remove_tree(::dirfd(dir), entry->d_name) && all;
+  ::fchmod(folder.get(), 0700);
+  DIR* dir = ::fdopendir(folder.get());
+  if (dir == nullptr)
+    return false;
+  const int fd = folder.release(); // closed with the stream
+  while (const auto* entry = ::readdir(dir)) {
+    const char* inner = entry->d_name;
+    if (std::strcmp(inner, ".") == 0 || std::strcmp(inner, "..") == 0 || ::unlinkat(fd, inner, 0) == 0 ||
+        ::unlinkat(fd, inner, AT_REMOVEDIR) == 0)
+      continue;
+    open_folder(fd, inner); // to move a folder its owner must be able to write to it
+    auto turn = turns.front() + "-" + std::to_string(turns.size());
+    if (::renameat(fd, inner, parent, turn.c_str()) == 0)
+      turns.push_back(std::move(turn));
+  }
   ::closedir(dir);
-  return ::unlinkat(parent, name, AT_REMOVEDIR) == 0 && all;
+  return ::unlinkat(parent, name.c_str(), AT_REMOVEDIR) == 0;
+}
+
+// What cannot be removed keeps its name of a grave and gets its turn again at the next start.
+void remove_tree(int parent, const char* name) {
+  std::vector<std::string> turns{name};
+  for (std::size_t i = 0; i < turns.size(); ++i)
+    remove_level(parent, std::string(turns[i]), turns);
+}
+
+// Labels are lines `name=value`: what would break a line is written with a backslash.
+std::string escaped(std::string_view text) {
+  std::string out;
+  for (const char c : text) {
+    if (c == '\\' || c == '=')
+      out += '\\';
+    out += c == '\n' ? std::string("\\n") : std::string(1, c);
+  }
+  return out;
+}
+
+// A line of labels, back into name and value.
+std::pair<std::string, std::string> label_of(std::string_view line) {
+  std::pair<std::string, std::string> out;
+  auto* part = &out.first;
+  for (std::size_t i = 0; i < line.size(); ++i) {
+    if (line[i] == '\\' && i + 1 < line.size())
+      *part += line[++i] == 'n' ? '\n' : line[i];
+    else if (line[i] == '=' && part == &out.first)
+      part = &out.second;
+    else
+      *part += line[i];
+  }
+  return out;
 }
 
 class local_projects final : public project_host {
 public:
-  local_projects(local_projects_config config, uid_t uid, gid_t gid) : config_(std::move(config)), uid_(uid), gid_(gid) {
+  local_projects(local_projects_config config, uid_t uid, gid_t gid)
+      : config_(std::move(config)), uid_(uid), gid_(gid) {
   }
 
   result<std::vector<project>> list() override {
@@ -78,13 +137,17 @@ public:
     std::ostringstream record;
     record << now_utc().time_since_epoch().count() << '\n';
     for (const auto& [name, value] : labels)
-      record << name << '=' << value << '\n';
+      record << escaped(name) << '=' << escaped(value) << '\n';
     if (!write_small_file(record_of(id), record.str(), 0600))
       return unavailable("cannot write the record of a project");
-    if (::mkdir(path.c_str(), 0700) != 0)
+    // Under another name until all is done: a death in the middle leaves no project that its user cannot enter.
+    const auto cradle = config_.projects_dir + "/" + being_removed + id + "-" + now_number();
+    if (::mkdir(cradle.c_str(), 0700) != 0)
       return unavailable("cannot make a project's folder");
-    if (::geteuid() == 0 && ::chown(path.c_str(), uid_, gid_) != 0)
+    if (::geteuid() == 0 && ::chown(cradle.c_str(), uid_, gid_) != 0)
       return unavailable("cannot give a project's folder to its user");
+    if (::rename(cradle.c_str(), path.c_str()) != 0)
+      return unavailable("cannot make a project's folder");
     return true;
   }
 
@@ -93,7 +156,7 @@ public:
     std::lock_guard guard(mutex_);
     if (!valid_project_id(id) || !fs::exists(folder_of(id)))
       return false;
-    const auto grave = config_.projects_dir + "/" + being_removed + id + "-" + node_number();
+    const auto grave = config_.projects_dir + "/" + being_removed + id + "-" + now_number();
     if (::rename(folder_of(id).c_str(), grave.c_str()) != 0)
       return unavailable("cannot remove a project's folder");
     ::unlink(record_of(id).c_str());
@@ -107,7 +170,7 @@ public:
 
   // What a removal left behind, now or before a crash.
   void clear_graves() const {
-    const local::descriptor dir(::open(config_.projects_dir.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+    const descriptor dir(::open(config_.projects_dir.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
     std::error_code error;
     for (fs::directory_iterator it(config_.projects_dir, error), end; !error && it != end; it.increment(error))
       if (const auto name = it->path().filename().string(); name.starts_with(being_removed))
@@ -121,7 +184,7 @@ private:
   [[nodiscard]] std::string record_of(const std::string& id) const {
     return config_.records_dir + "/" + id;
   }
-  static std::string node_number() {
+  static std::string now_number() {
     return std::to_string(now_utc().time_since_epoch().count());
   }
 
@@ -141,8 +204,8 @@ private:
       out.created_at = timestamp(std::chrono::seconds(info.st_ctim.tv_sec));
     std::string line;
     while (std::getline(record, line))
-      if (const auto equals = line.find('='); equals != std::string::npos)
-        out.labels[line.substr(0, equals)] = line.substr(equals + 1);
+      if (!line.empty()) // the rest of the first line
+        out.labels.insert(label_of(line));
     return out;
   }
 

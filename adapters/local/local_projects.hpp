@@ -10,8 +10,8 @@ namespace rdev {
 
 struct local_projects_config {
   std::string projects_dir;
-  std::string records_dir;  // a file for each project, for the server alone
-  std::string user;         // owner of the folders when we are root; empty = ourselves
+  std::string records_dir; // a file for each project, for the server alone
+  std::string user;        // owner of the folders when we are root; empty = ourselves
 };
 
 result<std::shared_ptr<project_host>> make_local_projects(local_projects_config config);

@@ -1,5 +1,6 @@
 #include "adapters/local/local_runner.hpp"
 
+#include "adapters/closed_directory.hpp"
 #include "adapters/crypto.hpp"
 #include "adapters/local/change_watcher.hpp"
 #include "adapters/local/order.hpp"
@@ -10,7 +11,6 @@
 #include <poll.h>
 #include <pwd.h>
 #include <spawn.h>
-#include <sys/pidfd.h>
 #include <sys/stat.h>
 #include <sys/statvfs.h>
 #include <sys/wait.h>
@@ -23,6 +23,10 @@
 #include <cstring>
 #include <filesystem>
 #include <map>
+
+extern "C" { // the header of glibc 2.36 forgets to say so
+#include <sys/pidfd.h>
+}
 
 namespace rdev {
 
@@ -52,7 +56,8 @@ result<account> find_account(const std::string& user) {
     return out;
   const auto* entry = ::getpwnam(user.c_str());
   if (entry == nullptr)
-    return failure{fault::invalid, "runner.local.user: there is no user '" + user + "'; make it with: useradd --system " +
+    return failure{fault::invalid, "runner.local.user: there is no user '" + user +
+                                       "'; make it with: useradd --system " +
                                        "--no-create-home --shell /usr/sbin/nologin " + user};
   out.change = true;
   out.uid = entry->pw_uid;
@@ -72,7 +77,8 @@ std::string real_machine() {
   return boot + "/" + std::string(ns.data(), n > 0 ? static_cast<std::size_t>(n) : 0);
 }
 
-// The folder's own mark: a run folder that was deleted and made anew is another one, in which nothing can be attached to.
+// The folder's own mark: a run folder that was deleted and made anew is another one, in which nothing can be attached
+// to.
 result<std::string> scope_of(const std::string& run_dir) {
   const auto path = run_dir + "/scope";
   if (auto text = read_small_file(path); text && !text->empty())
@@ -137,7 +143,8 @@ public:
       return out;
     watcher_.remove(id);
     out.state = run_state::lost;
-    out.reason = record->boot_tag == tag_ ? "the process that stood over the command was killed" : "the machine was restarted";
+    out.reason =
+        record->boot_tag == tag_ ? "the process that stood over the command was killed" : "the machine was restarted";
     return out;
   }
 
@@ -174,12 +181,15 @@ public:
       return status(id);
     }
     auto now = status(id);
-    if (!now || now->state != run_state::running || now->ending)
+    if (!now || now->state != run_state::running)
       return now;
     const auto record = wait_for_start(folder);
     const auto temporary = folder + "/cancel.tmp";
-    if (!record || !write_small_file(temporary, std::to_string(grace.count()), 0600) ||
-        ::rename(temporary.c_str(), (folder + "/cancel").c_str()) != 0)
+    if (!record)
+      return now;
+    // The first grace counts. The signal is sent again: who wrote the file may have died before it was sent.
+    if (!now->ending && (!write_small_file(temporary, std::to_string(grace.count()), 0600) ||
+                         ::rename(temporary.c_str(), (folder + "/cancel").c_str()) != 0))
       return unavailable("cannot write to " + folder);
     // By descriptor, and only if it is still the same process: its number may have been given away.
     const descriptor shim(::pidfd_open(record->shim, 0));
@@ -333,7 +343,8 @@ private:
       word.append(piece.data(), static_cast<std::size_t>(n));
     }
     if (word.starts_with("failed"))
-      return failure{word.find(std::strerror(ENOSPC)) != std::string::npos ? fault::no_space : fault::unavailable, word};
+      return failure{word.find(std::strerror(ENOSPC)) != std::string::npos ? fault::no_space : fault::unavailable,
+                     word};
     return done{}; // `started`, or `taken`: somebody else has started or cancelled it
   }
 
@@ -356,6 +367,10 @@ result<std::shared_ptr<process_runner>> make_local_runner(local_runner_config co
   fs::create_directories(config.run_dir, error);
   if (::chmod(config.run_dir.c_str(), 0711) != 0)
     return unavailable("cannot use " + config.run_dir);
+  for (const auto& folder : {config.projects_dir, config.run_dir})
+    if (const auto closed = who->change ? closed_directory(folder, who->uid, who->gid) : ""; !closed.empty())
+      return failure{fault::invalid, "the user '" + config.user + "', as whom commands run, cannot enter " + closed +
+                                         "; mend it with: chmod o+x " + closed};
   auto scope = scope_of(config.run_dir);
   if (!scope)
     return std::move(scope.error());

@@ -10,13 +10,13 @@
 namespace rdev {
 
 struct local_runner_config {
-  std::string run_dir;                 // a folder for each command; made if it is not there
-  std::string projects_dir;            // the workspaces
-  std::string shim;                    // path of rdev-shim
-  std::string user;                    // commands run as this user when we are root; empty = as ourselves
-  std::vector<std::string> pass_env;   // names of our own variables that commands get
-  std::uint64_t min_free_bytes = 0;    // below that nothing is started (fault `no_space`)
-  std::string machine;                 // boot tag for tests; empty = the real one
+  std::string run_dir;               // a folder for each command; made if it is not there
+  std::string projects_dir;          // the workspaces
+  std::string shim;                  // path of rdev-shim
+  std::string user;                  // commands run as this user when we are root; empty = as ourselves
+  std::vector<std::string> pass_env; // names of our own variables that commands get
+  std::uint64_t min_free_bytes = 0;  // below that nothing is started (fault `no_space`)
+  std::string machine;               // boot tag for tests; empty = the real one
 };
 
 // Fault `invalid` with a message for the operator when the set-up cannot work.

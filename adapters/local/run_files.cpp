@@ -14,25 +14,9 @@ namespace rdev::local {
 namespace {
 
 constexpr std::size_t end_record_room = 256;
-constexpr std::size_t small_file_limit = 4096;
+constexpr std::size_t small_file_limit = 64 * 1024;
 
 } // namespace
-
-descriptor& descriptor::operator=(descriptor&& other) noexcept {
-  if (this != &other) {
-    descriptor old(std::exchange(fd_, other.release()));
-  }
-  return *this;
-}
-
-descriptor::~descriptor() {
-  if (fd_ >= 0)
-    ::close(fd_);
-}
-
-int descriptor::release() {
-  return std::exchange(fd_, -1);
-}
 
 bool write_all(int fd, std::string_view bytes) {
   while (!bytes.empty()) {
@@ -82,8 +66,8 @@ bool reserve_end(const std::string& folder) {
 
 bool write_end(const std::string& folder, const end_record& r) {
   std::ostringstream text;
-  text << r.exit_code << ' ' << r.signal << ' ' << r.killed << ' ' << r.survivors << ' ' << r.out_bytes << ' ' << r.out_total
-       << ' ' << r.err_bytes << ' ' << r.err_total << ' ' << r.output_lost << '\n';
+  text << r.exit_code << ' ' << r.signal << ' ' << r.killed << ' ' << r.survivors << ' ' << r.out_bytes << ' '
+       << r.out_total << ' ' << r.err_bytes << ' ' << r.err_total << ' ' << r.output_lost << '\n';
   auto line = text.str();
   line.resize(end_record_room, ' ');
   const auto path = folder + "/code.tmp";
@@ -97,8 +81,8 @@ std::optional<end_record> read_end(const std::string& folder) {
     return std::nullopt;
   std::istringstream in(*text);
   end_record r;
-  in >> r.exit_code >> r.signal >> r.killed >> r.survivors >> r.out_bytes >> r.out_total >> r.err_bytes >> r.err_total >>
-      r.output_lost;
+  in >> r.exit_code >> r.signal >> r.killed >> r.survivors >> r.out_bytes >> r.out_total >> r.err_bytes >>
+      r.err_total >> r.output_lost;
   if (!in)
     return std::nullopt;
   return r;
@@ -108,11 +92,18 @@ std::optional<std::string> read_small_file(const std::string& path) {
   const descriptor file(::open(path.c_str(), O_RDONLY | O_CLOEXEC));
   if (!file)
     return std::nullopt;
-  std::string out(small_file_limit, '\0');
-  const auto n = ::read(file.get(), out.data(), out.size());
-  if (n < 0)
-    return std::nullopt;
-  out.resize(static_cast<std::size_t>(n));
+  std::string out;
+  std::array<char, 4096> piece{};
+  while (out.size() < small_file_limit) {
+    const auto n = ::read(file.get(), piece.data(), piece.size());
+    if (n < 0 && errno == EINTR)
+      continue;
+    if (n < 0)
+      return std::nullopt;
+    if (n == 0)
+      break;
+    out.append(piece.data(), static_cast<std::size_t>(n));
+  }
   return out;
 }
 

@@ -4,6 +4,8 @@
 //   cancel  grace in milliseconds             script the text of a shell command
 #pragma once
 
+#include "adapters/descriptor.hpp"
+
 #include <cstdint>
 #include <optional>
 #include <string>
@@ -12,30 +14,6 @@
 #include <sys/types.h>
 
 namespace rdev::local {
-
-// A file descriptor that closes itself.
-class descriptor {
-public:
-  descriptor() = default;
-  explicit descriptor(int fd) : fd_(fd) {
-  }
-  descriptor(descriptor&& other) noexcept : fd_(other.release()) {
-  }
-  descriptor& operator=(descriptor&& other) noexcept;
-  descriptor(const descriptor&) = delete;
-  descriptor& operator=(const descriptor&) = delete;
-  ~descriptor();
-  [[nodiscard]] int get() const {
-    return fd_;
-  }
-  explicit operator bool() const {
-    return fd_ >= 0;
-  }
-  int release();
-
-private:
-  int fd_ = -1;
-};
 
 enum class claim : std::uint8_t { won, taken, failed };
 

@@ -76,7 +76,7 @@ std::vector<std::string> elements_of(std::string_view literal) {
     const bool quoted = literal[i] == '"';
     if (quoted) {
       for (++i; i < literal.size() && literal[i] != '"'; ++i) {
-        if (literal[i] == '\\')
+        if (literal[i] == '\\' && i + 1 < literal.size())
           ++i;
         element += literal[i];
       }

@@ -27,7 +27,7 @@ std::string array_of(const std::vector<std::string>& elements);
 // Elements of a one-dimensional array as the server prints it; NULL elements are left out.
 std::vector<std::string> elements_of(std::string_view literal);
 
-std::string bytea_hex(std::string_view bytes);        // `\x…`
+std::string bytea_hex(std::string_view bytes);         // `\x…`
 std::string bytes_of_hex(std::string_view bytea_text); // back
 
 } // namespace rdev::postgres

@@ -40,8 +40,8 @@ public:
       c[10].add(std::string_view(detail.take()));
     }
     return session_.single(effect::writes, [&](pqxx::transaction_base& tx) {
-      tx.exec_prepared("append", c[0].text(), c[1].text(), c[2].text(), c[3].text(), c[4].text(), c[5].text(), c[6].text(),
-                       c[7].text(), c[8].text(), c[9].text(), c[10].text());
+      tx.exec_prepared("append", c[0].text(), c[1].text(), c[2].text(), c[3].text(), c[4].text(), c[5].text(),
+                       c[6].text(), c[7].text(), c[8].text(), c[9].text(), c[10].text());
       return done{};
     });
   }

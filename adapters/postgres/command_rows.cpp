@@ -13,16 +13,6 @@ std::string env_place(const command_id& id) {
 
 } // namespace
 
-const std::string lease_columns =
-    "l.command_id, c.project, c.key_id, c.family, c.type, c.priority, c.timeout_s, "
-    "(extract(epoch FROM c.created_at) * 1000000)::bigint, c.spec, s.env, l.token, l.attempt, l.start_intent, "
-    "(extract(epoch FROM l.started_at) * 1000000)::bigint, l.cancel";
-
-const std::string result_columns =
-    "r.status, r.reason, r.exit_code, r.signal, r.survivors, (extract(epoch FROM r.started_at) * 1000000)::bigint, "
-    "(extract(epoch FROM r.finished_at) * 1000000)::bigint, r.out_bytes, r.out_sha256, r.out_total, r.err_bytes, "
-    "r.err_sha256, r.err_total, r.complete";
-
 std::string spec_of(const submission& what) {
   json::writer out;
   out.begin_object();

@@ -15,9 +15,10 @@ const std::string submit_sql = R"sql(
 WITH input AS MATERIALIZED (
   SELECT u.*, k.id IS NOT NULL AS key_good, clock_timestamp() AS now
     FROM unnest($1::uuid[], $2::text[], $3::uuid[], $4::uuid[], $5::text[], $6::smallint[], $7::int[], $8::jsonb[],
-                $9::bytea[], $10::text[], $11::text[], $12::text[], $13::text[], $14::bytea[], $15::bytea[])
+                $9::bytea[], $10::text[], $11::text[], $12::text[], $13::text[], $14::bytea[], $15::bytea[],
+                $17::uuid[], $18::uuid[])
          WITH ORDINALITY AS u(id, project, key_id, family, type, priority, timeout_s, spec, env, actor, client_ip,
-                              request_id, trace_id, scope_hash, digest, ord)
+                              request_id, trace_id, scope_hash, digest, audit_id, event_id, ord)
     LEFT JOIN api_keys k ON k.id = u.key_id AND k.revoked_at IS NULL
                         AND (k.expires_at IS NULL OR k.expires_at > clock_timestamp())
 ), first AS (
@@ -27,9 +28,9 @@ WITH input AS MATERIALIZED (
   INSERT INTO idempotency AS i (family, scope_hash, body_digest, resource, expires_at)
   SELECT family, scope_hash, digest, id::text, now + $16::interval FROM first
   ON CONFLICT (family, scope_hash) DO UPDATE SET
-    resource    = CASE WHEN i.expires_at < clock_timestamp() THEN excluded.resource ELSE i.resource END,
-    body_digest = CASE WHEN i.expires_at < clock_timestamp() THEN excluded.body_digest ELSE i.body_digest END,
-    expires_at  = CASE WHEN i.expires_at < clock_timestamp() THEN excluded.expires_at ELSE i.expires_at END
+    resource    = CASE WHEN i.expires_at < statement_timestamp() THEN excluded.resource ELSE i.resource END,
+    body_digest = CASE WHEN i.expires_at < statement_timestamp() THEN excluded.body_digest ELSE i.body_digest END,
+    expires_at  = CASE WHEN i.expires_at < statement_timestamp() THEN excluded.expires_at ELSE i.expires_at END
   RETURNING i.family, i.scope_hash, i.body_digest, i.resource
 ), outcome AS MATERIALIZED (
   SELECT n.*, coalesce(m.resource, n.id::text) AS resource,
@@ -48,12 +49,12 @@ WITH input AS MATERIALIZED (
   SELECT id, project, priority, now,
          (extract(epoch FROM now) * 1000)::bigint + (ARRAY[0, 5000, 30000, 120000])[priority + 1] FROM made
 ), a AS (
-  INSERT INTO audit_log (actor_key, actor_name, action, target, project, outcome, client_ip, request_id, trace_id, detail)
-  SELECT key_id, actor, 'command.submit', id::text, project, 'allowed', client_ip, request_id, trace_id,
+  INSERT INTO audit_log (id, actor_key, actor_name, action, target, project, outcome, client_ip, request_id, trace_id, detail)
+  SELECT audit_id, key_id, actor, 'command.submit', id::text, project, 'allowed', client_ip, request_id, trace_id,
          spec || jsonb_build_object('type', type, 'priority', priority, 'timeout_s', timeout_s) FROM made
 ), e AS (
-  INSERT INTO event (event, project, command_id, key_id, data)
-  SELECT 'command.queued', project, id, key_id, jsonb_build_object('type', type) FROM made
+  INSERT INTO event (id, event, project, command_id, key_id, data)
+  SELECT event_id, 'command.queued', project, id, key_id, jsonb_build_object('type', type) FROM made
 )
 SELECT resource, verdict FROM outcome ORDER BY ord)sql";
 
@@ -88,10 +89,13 @@ WITH input AS MATERIALIZED (
 )
 SELECT i.ord, h.id IS NOT NULL FROM input i LEFT JOIN held h ON h.ord = i.ord ORDER BY i.ord)sql";
 
-const std::string claim_sql =
+// Two statements: a claim waits for its turn and then takes what was committed meanwhile, which the picture of the
+// database that the statement began with does not show. The second one has a new picture.
+const std::string claim_sql = "SELECT command_id FROM rdev_claim($1, $2, $3, $4)";
+const std::string claimed_sql =
     "SELECT " + lease_columns +
-    " FROM rdev_claim($1, $2, $3, $4) l JOIN command c ON c.id = l.command_id "
-    "LEFT JOIN command_secret s ON s.command_id = l.command_id ORDER BY l.token";
+    " FROM lease l JOIN command c ON c.id = l.command_id "
+    "LEFT JOIN command_secret s ON s.command_id = l.command_id WHERE l.command_id = ANY ($1::uuid[]) ORDER BY l.token";
 
 const std::string record_sql = R"sql(
 WITH a AS (
@@ -110,6 +114,7 @@ const statements prepared{
     {"submit", submit_sql},
     {"complete", complete_sql},
     {"claim", claim_sql},
+    {"claimed", claimed_sql},
     {"record", record_sql},
     {"existing", "SELECT id FROM command WHERE id = ANY ($1::uuid[])"},
     {"cancel", "SELECT rdev_cancel($1, $2, $3, $4, $5, $6, $7)"},
@@ -123,16 +128,16 @@ public:
   }
 
   result<std::vector<submit_receipt>> submit(std::span<const new_command> batch) override {
-    std::array<array_literal, 15> column;
+    std::array<array_literal, 17> column;
     for (const auto& one : batch)
       add_row(column, one);
-    std::array<std::string, 15> text;
+    std::array<std::string, 17> text;
     for (std::size_t i = 0; i < column.size(); ++i)
       text.at(i) = column.at(i).text();
     return session_.single(effect::writes, [&](pqxx::transaction_base& tx) {
-      const auto rows = tx.exec_prepared("submit", text[0], text[1], text[2], text[3], text[4], text[5], text[6], text[7],
-                                         text[8], text[9], text[10], text[11], text[12], text[13], text[14],
-                                         interval_of(config_.idempotency_retention));
+      const auto rows = tx.exec_prepared("submit", text[0], text[1], text[2], text[3], text[4], text[5], text[6],
+                                         text[7], text[8], text[9], text[10], text[11], text[12], text[13], text[14],
+                                         interval_of(config_.idempotency_retention), text[15], text[16]);
       std::vector<submit_receipt> out;
       for (const auto& row : rows)
         out.push_back({static_cast<submit_verdict>(row[1].as<int>()), *command_id::from_uuid(row[0].c_str())});
@@ -156,8 +161,13 @@ public:
     std::vector<completion> unreadable;
     auto out = session_.transact([&](pqxx::transaction_base& tx) {
       std::vector<lease> leases;
+      array_literal taken;
       for (const auto& row : tx.exec_prepared("claim", request.node.uuid(), request.start_intent, request.most,
-                                              request.max_running_per_project)) {
+                                              request.max_running_per_project))
+        taken.add(std::string_view(row[0].c_str()));
+      if (taken.text() == "{}")
+        return leases;
+      for (const auto& row : tx.exec_prepared("claimed", taken.text())) {
         auto one = lease_from(row, *config_.sealer);
         if (one)
           leases.push_back(std::move(*one));
@@ -181,9 +191,8 @@ public:
     for (std::size_t i = 0; i < column.size(); ++i)
       text.at(i) = column.at(i).text();
     return session_.single(effect::writes, [&](pqxx::transaction_base& tx) {
-      const auto rows =
-          tx.exec_prepared("complete", text[0], text[1], text[2], text[3], text[4], text[5], text[6], text[7], text[8],
-                           text[9], text[10], text[11], text[12], text[13]);
+      const auto rows = tx.exec_prepared("complete", text[0], text[1], text[2], text[3], text[4], text[5], text[6],
+                                         text[7], text[8], text[9], text[10], text[11], text[12], text[13]);
       std::vector<bool> out;
       for (const auto& row : rows)
         out.push_back(row[1].as<bool>());
@@ -194,9 +203,9 @@ public:
   result<cancel_verdict> cancel(const cancel_order& order) override {
     const auto by = order.by ? std::optional(order.by->uuid()) : std::nullopt;
     return session_.single(effect::writes, [&](pqxx::transaction_base& tx) {
-      const auto row = tx.exec_prepared1("cancel", order.id.uuid(), order.reason == cancel_reason::timeout ? "timeout" : "user",
-                                         or_null(by), order.actor_name, order.from.client_ip, order.from.request_id,
-                                         order.from.trace_id);
+      const auto row = tx.exec_prepared1(
+          "cancel", order.id.uuid(), order.reason == cancel_reason::timeout ? "timeout" : "user", or_null(by),
+          order.actor_name, order.from.client_ip, order.from.request_id, order.from.trace_id);
       const std::string_view verdict = row[0].c_str();
       return verdict == "never_ran"   ? cancel_verdict::never_ran
              : verdict == "requested" ? cancel_verdict::requested
@@ -213,9 +222,9 @@ public:
       digest = bytea_hex(as_bytes(sealed_digest(*change.idempotency)));
     }
     return session_.single(effect::writes, [&](pqxx::transaction_base& tx) {
-      tx.exec_prepared("record", change.by.uuid(), change.actor_name, change.event, change.project, change.from.client_ip,
-                       change.from.request_id, change.from.trace_id, or_null(scope), or_null(digest),
-                       interval_of(config_.idempotency_retention));
+      tx.exec_prepared("record", change.by.uuid(), change.actor_name, change.event, change.project,
+                       change.from.client_ip, change.from.request_id, change.from.trace_id, or_null(scope),
+                       or_null(digest), interval_of(config_.idempotency_retention));
       return done{};
     });
   }
@@ -236,7 +245,7 @@ private:
     return config_.sealer->mac(as_bytes(key.body_digest));
   }
 
-  void add_row(std::array<array_literal, 15>& column, const new_command& one) {
+  void add_row(std::array<array_literal, 17>& column, const new_command& one) {
     const auto& what = one.what.what;
     column[0].add(std::string_view(one.what.id.uuid()));
     column[1].add(std::string_view(what.project));
@@ -261,6 +270,9 @@ private:
       column[13].add_null();
       column[14].add_null();
     }
+    // Ids of the audit row and the event row: the server would need longer to make them.
+    column[15].add(std::string_view(to_uuid_text(new_uuid_v7())));
+    column[16].add(std::string_view(to_uuid_text(new_uuid_v7())));
   }
 
   static void add_row(std::array<array_literal, 14>& column, const completion& one) {

@@ -1,5 +1,6 @@
 #include "adapters/postgres/embedded_server.hpp"
 
+#include "adapters/closed_directory.hpp"
 #include "adapters/crypto.hpp"
 
 #include <pqxx/pqxx>
@@ -8,7 +9,6 @@
 #include <grp.h>
 #include <poll.h>
 #include <pwd.h>
-#include <sys/pidfd.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -35,6 +35,7 @@ using namespace std::chrono_literals;
 
 constexpr auto start_limit = 60s;
 constexpr auto stop_limit = 10s;
+constexpr int start_attempts = 20; // a watch interval apart
 constexpr auto watch_interval = 250ms;
 constexpr const char* database = "rdev";
 
@@ -123,29 +124,12 @@ bool runs(const std::vector<std::string>& argv, const account& who, const std::s
   return pid > 0 && ::waitpid(pid, &status, 0) == pid && WIFEXITED(status) && WEXITSTATUS(status) == 0;
 }
 
-// The first directory on the way that the account cannot pass through.
-std::string closed_directory(const std::string& path, const account& who) {
-  if (!who.change)
-    return {};
-  fs::path so_far;
-  for (const auto& part : fs::weakly_canonical(path)) {
-    so_far /= part;
-    struct stat info {};
-    if (::stat(so_far.c_str(), &info) != 0)
-      return {};
-    const bool open = (info.st_uid == who.uid && (info.st_mode & S_IXUSR) != 0) ||
-                      (info.st_gid == who.gid && (info.st_mode & S_IXGRP) != 0) || (info.st_mode & S_IXOTH) != 0;
-    if (!open)
-      return so_far.string();
-  }
-  return {};
-}
-
 class embedded final : public embedded_server {
 public:
   embedded(embedded_config config, account who, std::string bin, log& out)
-      : config_(std::move(config)), who_(std::move(who)), bin_(std::move(bin)), cluster_(config_.data_dir + "/postgres"),
-        socket_dir_(socket_dir_of(config_.data_dir)), log_path_(config_.data_dir + "/postgres.log"), log_(out) {
+      : config_(std::move(config)), who_(std::move(who)), bin_(std::move(bin)),
+        cluster_(config_.data_dir + "/postgres"), socket_dir_(socket_dir_of(config_.data_dir)),
+        log_path_(config_.data_dir + "/postgres.log"), log_(out) {
   }
 
   ~embedded() override {
@@ -153,9 +137,9 @@ public:
   }
 
   result<done> prepare() {
-    if (const auto closed = closed_directory(config_.data_dir, who_); !closed.empty())
-      return wrong("the user '" + who_.name + "', as whom PostgreSQL runs, cannot enter " + closed + "; mend it with: chmod o+x " +
-                   closed);
+    if (const auto closed = who_.change ? closed_directory(config_.data_dir, who_.uid, who_.gid) : ""; !closed.empty())
+      return wrong("the user '" + who_.name + "', as whom PostgreSQL runs, cannot enter " + closed +
+                   "; mend it with: chmod o+x " + closed);
     if (auto made = make_socket_dir(); !made)
       return made;
     std::error_code none;
@@ -164,15 +148,19 @@ public:
     return fs::exists(cluster_) ? result<done>(done{}) : initialise();
   }
 
+  // A server that crashed may have left sessions behind, which end within moments; until then a new one gives up at
+  // once.
   result<done> start() {
-    pid_ = running_pid();
-    if (pid_ > 0) {
-      log_.info("a running PostgreSQL of this data dir is used", {{"pid", std::int64_t{pid_}}});
-    } else {
-      pid_ = spawn({bin_ + "/postgres", "-D", cluster_, "-k", socket_dir_}, who_, log_path_);
-      child_ = true;
+    bool up = false;
+    for (int i = 0; i < start_attempts && !up; ++i) {
+      if (i > 0)
+        ::poll(nullptr, 0, static_cast<int>(watch_interval.count()));
+      adopt_or_launch();
+      up = accepts_connections();
+      if (!up && alive())
+        break; // it does not die, it does not answer
     }
-    if (!accepts_connections())
+    if (!up)
       return failure{fault::unavailable, "PostgreSQL did not start; see " + log_path_};
     return make_database();
   }
@@ -186,16 +174,29 @@ public:
       thread_.request_stop();
       thread_.join();
     }
-    if (pid_ <= 0)
+    if (!alive())
       return;
     ::kill(pid_, SIGINT);
     const auto until = std::chrono::steady_clock::now() + stop_limit;
     while (alive() && std::chrono::steady_clock::now() < until)
       ::poll(nullptr, 0, 20);
+    ::rmdir(socket_dir_.c_str()); // not while a socket is in it
     pid_ = 0;
   }
 
 private:
+  void adopt_or_launch() {
+    pid_ = running_pid();
+    child_ = pid_ <= 0;
+    if (!child_) {
+      log_.info("a running PostgreSQL of this data dir is used", {{"pid", std::int64_t{pid_}}});
+      return;
+    }
+    if (auto made = make_socket_dir(); !made) // somebody may have cleared up meanwhile
+      log_.error("PostgreSQL has no place for its socket", {{"error", made.error().message}});
+    pid_ = spawn({bin_ + "/postgres", "-D", cluster_, "-k", socket_dir_}, who_, log_path_);
+  }
+
   result<done> make_socket_dir() const {
     if (::mkdir(socket_dir_.c_str(), 0700) != 0 && errno != EEXIST)
       return wrong("cannot make the socket directory " + socket_dir_ + ": " + std::strerror(errno));
@@ -203,7 +204,8 @@ private:
     if (::lstat(socket_dir_.c_str(), &info) != 0 || !S_ISDIR(info.st_mode) ||
         (info.st_uid != ::geteuid() && info.st_uid != who_.uid))
       return wrong("the socket directory " + socket_dir_ + " belongs to somebody else; remove it");
-    if (::chmod(socket_dir_.c_str(), 0700) != 0 || (who_.change && ::chown(socket_dir_.c_str(), who_.uid, who_.gid) != 0))
+    if (::chmod(socket_dir_.c_str(), 0700) != 0 ||
+        (who_.change && ::chown(socket_dir_.c_str(), who_.uid, who_.gid) != 0))
       return wrong("cannot set the rights of " + socket_dir_ + ": " + std::strerror(errno));
     return done{};
   }
@@ -215,7 +217,8 @@ private:
     fs::remove_all(half, none);
     if (::mkdir(half.c_str(), 0700) != 0 || (who_.change && ::chown(half.c_str(), who_.uid, who_.gid) != 0))
       return wrong("cannot make " + half + ": " + std::strerror(errno));
-    if (!runs({bin_ + "/initdb", "-D", half, "-U", database, "-E", "UTF8", "--locale=C.UTF-8", "--auth=reject", "--no-sync"},
+    if (!runs({bin_ + "/initdb", "-D", half, "-U", database, "-E", "UTF8", "--locale=C.UTF-8", "--auth=reject",
+               "--no-sync"},
               who_, log_path_))
       return wrong("initdb failed; see " + log_path_);
     std::ofstream(half + "/pg_hba.conf") << "local all all peer map=rdev\n";
@@ -223,8 +226,9 @@ private:
     ident << "rdev root rdev\nrdev " << who_.name << " rdev\n";
     ident.close();
     std::ofstream(half + "/postgresql.conf", std::ios::app)
-        << "\n# written by rdev\nlisten_addresses = ''\nunix_socket_permissions = 0700\nmax_connections = 60\n"
-           "shared_buffers = 128MB\nwal_compression = lz4\ndefault_toast_compression = lz4\nautovacuum_naptime = 10s\n"
+        << "\n# written by rdev\nlisten_addresses = ''\nunix_socket_permissions = 0700\nmax_connections = 100\n"
+           "shared_buffers = 128MB\njit = off\nwal_compression = lz4\ndefault_toast_compression = "
+           "lz4\nautovacuum_naptime = 10s\n"
            "max_wal_size = 1GB\nlog_min_messages = warning\n";
     if (::rename(half.c_str(), cluster_.c_str()) != 0)
       return wrong("cannot make " + cluster_ + ": " + std::strerror(errno));
@@ -245,10 +249,13 @@ private:
   bool alive() {
     if (pid_ <= 0)
       return false;
+    if (!child_)
+      return running_pid() == pid_; // somebody else's child: it may be a zombie for long, or its number given away
     int status = 0;
-    if (child_ && ::waitpid(pid_, &status, WNOHANG) == pid_)
-      return false;
-    return ::kill(pid_, 0) == 0;
+    if (::waitpid(pid_, &status, WNOHANG) != pid_)
+      return true;
+    pid_ = 0;
+    return false;
   }
 
   bool accepts_connections() {
@@ -279,10 +286,10 @@ private:
   void look_after(const std::stop_token& stop) {
     while (!stop.stop_requested()) {
       ::poll(nullptr, 0, static_cast<int>(watch_interval.count()));
+      const std::int64_t pid = pid_;
       if (stop.stop_requested() || alive())
         continue;
-      log_.error("PostgreSQL has died and is started again", {{"pid", std::int64_t{pid_}}});
-      child_ = false;
+      log_.error("PostgreSQL has died and is started again", {{"pid", pid}});
       if (auto again = start(); !again)
         log_.error("PostgreSQL could not be started again", {{"error", again.error().message}});
     }

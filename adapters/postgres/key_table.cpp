@@ -8,8 +8,10 @@ namespace {
 
 const std::string columns =
     "id, name, key_prefix, key_hash, hash_scheme, scopes, project_ids, allowed_ips, rate_limit, "
-    "(extract(epoch FROM created_at) * 1000000)::bigint, created_by, (extract(epoch FROM expires_at) * 1000000)::bigint, "
-    "(extract(epoch FROM last_used_at) * 1000000)::bigint, (extract(epoch FROM revoked_at) * 1000000)::bigint, revoked_by, "
+    "(extract(epoch FROM created_at) * 1000000)::bigint, created_by, (extract(epoch FROM expires_at) * "
+    "1000000)::bigint, "
+    "(extract(epoch FROM last_used_at) * 1000000)::bigint, (extract(epoch FROM revoked_at) * 1000000)::bigint, "
+    "revoked_by, "
     "rotated_from, family ";
 
 // Key, audit row, event row and idempotency record in one statement; nothing is written for a writer whose key has been
@@ -24,9 +26,9 @@ WITH writer AS (
   INSERT INTO idempotency AS i (family, scope_hash, body_digest, resource, expires_at)
   SELECT $18::uuid, $19::bytea, $20::bytea, $1::text, clock_timestamp() + $21::interval FROM writer WHERE $19::bytea IS NOT NULL
   ON CONFLICT (family, scope_hash) DO UPDATE SET
-    resource    = CASE WHEN i.expires_at < clock_timestamp() THEN excluded.resource ELSE i.resource END,
-    body_digest = CASE WHEN i.expires_at < clock_timestamp() THEN excluded.body_digest ELSE i.body_digest END,
-    expires_at  = CASE WHEN i.expires_at < clock_timestamp() THEN excluded.expires_at ELSE i.expires_at END
+    resource    = CASE WHEN i.expires_at < statement_timestamp() THEN excluded.resource ELSE i.resource END,
+    body_digest = CASE WHEN i.expires_at < statement_timestamp() THEN excluded.body_digest ELSE i.body_digest END,
+    expires_at  = CASE WHEN i.expires_at < statement_timestamp() THEN excluded.expires_at ELSE i.expires_at END
   RETURNING resource, body_digest
 ), verdict AS (
   SELECT CASE WHEN NOT EXISTS (SELECT 1 FROM writer) THEN 'writer_revoked'
@@ -69,11 +71,17 @@ INSERT INTO api_keys (id, name, key_prefix, key_hash, hash_scheme, scopes, famil
 VALUES ($1::uuid, 'admin', 'admin', $2::bytea, 1, '{admin}', $1::uuid)
 ON CONFLICT (key_prefix) DO UPDATE SET key_hash = excluded.key_hash, hash_scheme = 1, revoked_at = NULL, expires_at = NULL)sql";
 
+const std::string note_uses_sql = R"sql(
+UPDATE api_keys k SET last_used_at = greatest(k.last_used_at, u.at), last_used_ip = u.ip
+  FROM unnest($1::uuid[], $2::timestamptz[], $3::text[]) AS u(id, at, ip) WHERE k.id = u.id)sql";
+
 const statements prepared{
+    {"note_uses", note_uses_sql},
     {"by_prefix", "SELECT " + columns + "FROM api_keys WHERE key_prefix = $1"},
     {"by_id", "SELECT " + columns + "FROM api_keys WHERE id = $1"},
-    {"list", "SELECT " + columns + "FROM api_keys WHERE id < $1 AND ($2::text[] IS NULL OR project_ids <@ $2::text[]) "
-             "ORDER BY id DESC LIMIT $3"},
+    {"list", "SELECT " + columns +
+                 "FROM api_keys WHERE id < $1 AND ($2::text[] IS NULL OR project_ids <@ $2::text[]) "
+                 "ORDER BY id DESC LIMIT $3"},
     {"create", create_sql},
     {"revoke", revoke_sql},
     {"set_admin", set_admin_sql},
@@ -182,13 +190,26 @@ public:
   result<std::optional<api_key>> revoke(const key_id& id, const key_writer& writer) override {
     const auto by = uuid_of(writer.by);
     auto written = session_.single(effect::writes, [&](pqxx::transaction_base& tx) {
-      tx.exec_prepared("revoke", id.uuid(), or_null(by), writer.actor_name, writer.from.client_ip, writer.from.request_id,
-                       writer.from.trace_id);
+      tx.exec_prepared("revoke", id.uuid(), or_null(by), writer.actor_name, writer.from.client_ip,
+                       writer.from.request_id, writer.from.trace_id);
       return done{};
     });
     if (!written)
       return std::move(written.error());
     return find(id);
+  }
+
+  result<done> note_uses(const std::vector<key_use>& uses) override {
+    array_literal ids, times, addresses;
+    for (const auto& use : uses) {
+      ids.add(std::string_view(use.key.uuid()));
+      times.add(std::string_view(text_of(use.at)));
+      addresses.add(std::string_view(use.client_ip));
+    }
+    return session_.single(effect::writes, [&](pqxx::transaction_base& tx) {
+      tx.exec_prepared("note_uses", ids.text(), times.text(), addresses.text());
+      return done{};
+    });
   }
 
   result<done> set_admin(const key_digest& hash) override {
@@ -206,8 +227,9 @@ private:
     });
   }
 
-  pqxx::row insert(pqxx::transaction_base& tx, const api_key& key, std::chrono::seconds overlap, const key_writer& writer,
-                   const std::optional<std::string>& scope, const std::optional<std::string>& digest) {
+  pqxx::row insert(pqxx::transaction_base& tx, const api_key& key, std::chrono::seconds overlap,
+                   const key_writer& writer, const std::optional<std::string>& scope,
+                   const std::optional<std::string>& digest) {
     const auto projects = key.project_ids ? std::optional(array_of(*key.project_ids)) : std::nullopt;
     const auto addresses = key.allowed_ips ? std::optional(array_of(*key.allowed_ips)) : std::nullopt;
     const auto rate = key.rate_limit ? std::optional(std::to_string(*key.rate_limit)) : std::nullopt;
@@ -215,12 +237,12 @@ private:
     const auto created_by = uuid_of(key.created_by);
     const auto by = uuid_of(writer.by);
     const auto rotated_from = uuid_of(key.rotated_from);
-    return tx.exec_prepared1("create", key.id.uuid(), key.name, key.prefix, bytea_hex(as_bytes(key.hash)), key.hash_scheme,
-                             array_of(key.granted.names()), or_null(projects), or_null(addresses), or_null(rate),
-                             or_null(expires), or_null(created_by), or_null(by), or_null(rotated_from), key.family.uuid(),
-                             writer.actor_name, writer.from.client_ip, writer.from.request_id, writer.family.uuid(),
-                             or_null(scope), or_null(digest), interval_of(config_.idempotency_retention),
-                             interval_of(overlap), writer.from.trace_id);
+    return tx.exec_prepared1("create", key.id.uuid(), key.name, key.prefix, bytea_hex(as_bytes(key.hash)),
+                             key.hash_scheme, array_of(key.granted.names()), or_null(projects), or_null(addresses),
+                             or_null(rate), or_null(expires), or_null(created_by), or_null(by), or_null(rotated_from),
+                             key.family.uuid(), writer.actor_name, writer.from.client_ip, writer.from.request_id,
+                             writer.family.uuid(), or_null(scope), or_null(digest),
+                             interval_of(config_.idempotency_retention), interval_of(overlap), writer.from.trace_id);
   }
 
   store_config config_;

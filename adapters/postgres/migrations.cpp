@@ -8,9 +8,9 @@ namespace rdev::postgres {
 namespace {
 
 constexpr const char* lock_sql = "SELECT pg_advisory_lock(7233960000)";
-constexpr const char* table_sql =
-    "CREATE TABLE IF NOT EXISTS schema_migrations (version int PRIMARY KEY, name text NOT NULL, checksum text NOT NULL, "
-    "applied_at timestamptz NOT NULL DEFAULT clock_timestamp())";
+constexpr const char* table_sql = "CREATE TABLE IF NOT EXISTS schema_migrations (version int PRIMARY KEY, name text "
+                                  "NOT NULL, checksum text NOT NULL, "
+                                  "applied_at timestamptz NOT NULL DEFAULT clock_timestamp())";
 
 int apply_missing(pqxx::connection& c) {
   pqxx::nontransaction look(c);
@@ -22,8 +22,9 @@ int apply_missing(pqxx::connection& c) {
   for (const auto& row : there) {
     const auto version = row[0].as<int>();
     if (version > known.back().version)
-      throw std::runtime_error("the schema has version " + std::to_string(version) + ", this program understands up to " +
-                               std::to_string(known.back().version) + ": run a newer rdev-api");
+      throw std::runtime_error("the schema has version " + std::to_string(version) +
+                               ", this program understands up to " + std::to_string(known.back().version) +
+                               ": run a newer rdev-api");
     if (to_hex(sha256(known.at(static_cast<std::size_t>(version - 1)).sql)) != row[1].c_str())
       throw std::runtime_error("migration " + std::to_string(version) + " was applied with another text");
   }

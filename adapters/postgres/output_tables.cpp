@@ -7,8 +7,8 @@ namespace rdev::postgres {
 
 namespace {
 
-// All bytes travel as ONE binary parameter and are cut apart by the server. FOR SHARE: an adoption cannot come between the
-// check of the token and our commit.
+// All bytes travel as ONE binary parameter and are cut apart by the server. FOR SHARE: an adoption cannot come between
+// the check of the token and our commit.
 const std::string append_sql = R"sql(
 WITH batch AS MATERIALIZED (
   SELECT b.* FROM unnest($1::uuid[], $2::bigint[]) WITH ORDINALITY AS b(command_id, token, ord)

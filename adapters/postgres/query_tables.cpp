@@ -18,61 +18,75 @@ const std::string view_columns =
     result_columns;
 constexpr int first_result_column = 9;
 
-const std::string view_joins = " LEFT JOIN lease l ON l.command_id = c.id LEFT JOIN command_result r ON r.command_id = c.id ";
+const std::string view_joins =
+    " LEFT JOIN lease l ON l.command_id = c.id LEFT JOIN command_result r ON r.command_id = c.id ";
 
 const std::string find_sql = "SELECT " + view_columns + " FROM command c" + view_joins + "WHERE c.id = $1";
 
-const std::string list_sql = "SELECT " + view_columns + " FROM command c" + view_joins +
-                             "WHERE c.id < $1 AND ($2::text IS NULL OR c.project = $2) "
-                             "AND ($3::text[] IS NULL OR c.project = ANY ($3::text[])) "
-                             "AND ($4::text IS NULL OR coalesce(r.status, CASE WHEN l.command_id IS NOT NULL THEN 'running' "
-                             "ELSE 'queued' END) = $4) ORDER BY c.id DESC LIMIT $5";
+const std::string list_sql =
+    "SELECT " + view_columns + " FROM command c" + view_joins +
+    "WHERE c.id < $1 AND ($2::text IS NULL OR c.project = $2) "
+    "AND ($3::text[] IS NULL OR c.project = ANY ($3::text[])) "
+    "AND ($4::text IS NULL OR coalesce(r.status, CASE WHEN l.command_id IS NOT NULL THEN 'running' "
+    "ELSE 'queued' END) = $4) ORDER BY c.id DESC LIMIT $5";
 
 // Where a command stands: one row, on whose picture the chunks are read.
-const std::string state_sql =
-    "SELECT c.project, coalesce((extract(epoch FROM l.started_at) * 1000000)::bigint, "
-    "(extract(epoch FROM r.started_at) * 1000000)::bigint), "
-    "(SELECT max(o.seq) FROM output_chunk o WHERE o.command_id = c.id), " +
-    result_columns + " FROM command c" + view_joins + "WHERE c.id = $1";
+const std::string state_sql = "SELECT c.project, coalesce((extract(epoch FROM l.started_at) * 1000000)::bigint, "
+                              "(extract(epoch FROM r.started_at) * 1000000)::bigint), "
+                              "(SELECT max(o.seq) FROM output_chunk o WHERE o.command_id = c.id), " +
+                              result_columns + " FROM command c" + view_joins + "WHERE c.id = $1";
 constexpr int first_state_result = 3;
 
-const std::string chunk_columns =
-    "seq, stream, marker, off, (extract(epoch FROM at) * 1000000)::bigint, data ";
+const std::string chunk_columns = "seq, stream, marker, off, (extract(epoch FROM at) * 1000000)::bigint, data ";
 
-// Chunks behind a place, as many as fit into $4 bytes and at least one. The size of a chunk is known without reading it.
+// Chunks behind a place, as many as fit into $4 bytes and at least one. The size of a chunk is known without reading
+// it.
 const std::string events_sql =
     "SELECT " + chunk_columns +
-    "FROM (SELECT o.*, sum(octet_length(data)) OVER (ORDER BY seq) - octet_length(data) AS before FROM "
+    "FROM (SELECT o.*, row_number() OVER (ORDER BY seq) AS nth, "
+    "sum(octet_length(data) - CASE WHEN seq = $2 THEN greatest($3, 0) ELSE 0 END) OVER (ORDER BY seq) AS upto FROM "
     "(SELECT * FROM output_chunk WHERE command_id = $1 AND seq >= $2 "
     "AND (seq > $2 OR octet_length(data) > $3) ORDER BY seq LIMIT " +
-    std::to_string(most_chunks) + ") o) p WHERE before < $4 ORDER BY seq";
+    std::to_string(most_chunks) + ") o) p WHERE nth = 1 OR upto <= $4 ORDER BY seq";
 
-const std::string bytes_sql =
-    "SELECT " + chunk_columns +
-    "FROM (SELECT o.*, sum(octet_length(data)) OVER (ORDER BY seq) - octet_length(data) AS before FROM "
-    "(SELECT * FROM output_chunk WHERE command_id = $1 AND stream = $2 AND NOT marker AND off + octet_length(data) > $3 "
-    "ORDER BY seq LIMIT " +
-    std::to_string(most_chunks) + ") o) p WHERE before < $4 ORDER BY seq";
+const std::string bytes_sql = "SELECT " + chunk_columns +
+                              "FROM (SELECT o.*, row_number() OVER (ORDER BY seq) AS nth, "
+                              "sum(octet_length(data) - greatest($3 - off, 0)) OVER (ORDER BY seq) AS upto FROM "
+                              "(SELECT * FROM output_chunk WHERE command_id = $1 AND stream = $2 AND NOT marker AND "
+                              "off + octet_length(data) > $3 "
+                              "ORDER BY seq LIMIT " +
+                              std::to_string(most_chunks) + ") o) p WHERE nth = 1 OR upto <= $4 ORDER BY seq";
 
 const std::string chunks_sql = "SELECT " + chunk_columns +
                                "FROM output_chunk WHERE command_id = $1 AND seq > $2 AND NOT marker "
                                "AND ($3::smallint IS NULL OR stream = $3) ORDER BY seq LIMIT $4";
 
-const std::string end_sql =
-    "SELECT coalesce((SELECT o.off + octet_length(o.data) FROM output_chunk o WHERE o.command_id = $1 AND o.stream = $2 "
-    "AND NOT o.marker ORDER BY o.seq DESC LIMIT 1), 0), EXISTS (SELECT 1 FROM command_result r WHERE r.command_id = $1)";
+const std::string end_sql = "SELECT coalesce((SELECT o.off + octet_length(o.data) FROM output_chunk o WHERE "
+                            "o.command_id = $1 AND o.stream = $2 "
+                            "AND NOT o.marker ORDER BY o.seq DESC LIMIT 1), 0), EXISTS (SELECT 1 FROM command_result r "
+                            "WHERE r.command_id = $1)";
 
 const std::string queue_sql = R"sql(
 SELECT q.project, q.priority, count(*), (extract(epoch FROM clock_timestamp() - min(q.ready_at)))::float8
   FROM queue_item q WHERE $1::text[] IS NULL OR q.project = ANY ($1::text[]) GROUP BY 1, 2)sql";
 const std::string running_sql =
     "SELECT project, count(*) FROM lease WHERE $1::text[] IS NULL OR project = ANY ($1::text[]) GROUP BY 1";
-const std::string ended_sql = "SELECT count(*) FROM command_result WHERE finished_at > clock_timestamp() - interval '1 minute' "
-                              "AND ($1::text[] IS NULL OR project = ANY ($1::text[]))";
+const std::string ended_sql =
+    "SELECT count(*) FROM command_result WHERE finished_at > clock_timestamp() - interval '1 minute' "
+    "AND ($1::text[] IS NULL OR project = ANY ($1::text[]))";
 
-const statements prepared{{"find", find_sql},     {"list", list_sql},     {"state", state_sql},   {"events", events_sql},
-                          {"bytes", bytes_sql},   {"chunks", chunks_sql}, {"end", end_sql},       {"queue", queue_sql},
-                          {"running", running_sql}, {"ended", ended_sql}};
+const statements prepared{{"has_output", "SELECT EXISTS (SELECT 1 FROM output_chunk WHERE command_id = $1)"},
+                          {"find", find_sql},
+                          {"list", list_sql},
+                          {"state", state_sql},
+                          {"events", events_sql},
+                          {"bytes", bytes_sql},
+                          {"chunks", chunks_sql},
+                          {"end", end_sql},
+                          {"queue", queue_sql},
+                          {"running", running_sql},
+                          {"ended", ended_sql},
+                          {"size", "SELECT octet_length(data) FROM output_chunk WHERE command_id = $1 AND seq = $2"}};
 
 command_view view_from(const pqxx::row& row) {
   command_view out;
@@ -100,9 +114,12 @@ command_view view_from(const pqxx::row& row) {
 }
 
 chunk chunk_from(const pqxx::row& row) {
-  return {row[0].as<std::uint32_t>(), row[1].as<int>() == 0 ? stream::out : stream::err,
-          row[2].as<bool>(),          row[3].as<std::uint64_t>(),
-          std::make_shared<const std::string>(bytes_of_hex({row[5].c_str(), row[5].size()})), time_of(row[4])};
+  return {row[0].as<std::uint32_t>(),
+          row[1].as<int>() == 0 ? stream::out : stream::err,
+          row[2].as<bool>(),
+          row[3].as<std::uint64_t>(),
+          std::make_shared<const std::string>(bytes_of_hex({row[5].c_str(), row[5].size()})),
+          time_of(row[4])};
 }
 
 std::optional<std::string> filter_of(const std::optional<std::vector<std::string>>& projects) {
@@ -121,14 +138,16 @@ public:
     });
   }
 
-  result<page<command_view>> list(const list_commands& what, const std::optional<std::vector<std::string>>& projects) override {
+  result<page<command_view>> list(const list_commands& what,
+                                  const std::optional<std::vector<std::string>>& projects) override {
     const auto from = what.at.cursor ? command_id::parse(*what.at.cursor) : std::nullopt;
     const auto status = what.status ? std::optional(std::string(name_of(*what.status))) : std::nullopt;
     const auto filter = filter_of(projects);
     return session_.single(effect::reads, [&](pqxx::transaction_base& tx) {
       page<command_view> out;
-      for (const auto& row : tx.exec_prepared("list", from ? from->uuid() : "ffffffff-ffff-ffff-ffff-ffffffffffff",
-                                              or_null(what.project), or_null(filter), or_null(status), what.at.limit + 1))
+      for (const auto& row :
+           tx.exec_prepared("list", from ? from->uuid() : "ffffffff-ffff-ffff-ffff-ffffffffffff", or_null(what.project),
+                            or_null(filter), or_null(status), what.at.limit + 1))
         out.items.push_back(view_from(row));
       if (out.items.size() > static_cast<std::size_t>(what.at.limit)) {
         out.items.pop_back();
@@ -176,14 +195,23 @@ public:
     return out;
   }
 
+  result<bool> has_output(const command_id& id) override {
+    return session_.single(effect::reads, [&](pqxx::transaction_base& tx) {
+      return tx.exec_prepared1("has_output", id.uuid())[0].as<bool>();
+    });
+  }
+
   result<output_list> chunks(const list_output& what) override {
     const auto which = what.only ? std::optional(std::string(*what.only == stream::out ? "0" : "1")) : std::nullopt;
     return session_.single(effect::reads, [&](pqxx::transaction_base& tx) {
       output_list out;
-      for (const auto& row : tx.exec_prepared("chunks", what.id.uuid(), what.after_seq.value_or(0), or_null(which), what.limit))
+      for (const auto& row :
+           tx.exec_prepared("chunks", what.id.uuid(), what.after_seq.value_or(0), or_null(which), what.limit + 1))
         out.chunks.push_back(chunk_from(row));
-      if (out.chunks.size() == static_cast<std::size_t>(what.limit))
+      if (out.chunks.size() > static_cast<std::size_t>(what.limit)) {
+        out.chunks.pop_back();
         out.next_after = out.chunks.back().seq;
+      }
       return out;
     });
   }
@@ -204,8 +232,16 @@ public:
   }
 
 private:
-  static event_page page_of(pqxx::transaction_base& tx, const pqxx::row& state, const command_id& id, event_position after,
-                            std::size_t max_bytes, bool& beyond) {
+  // Whether a place within the stored items lies behind the last byte of its chunk.
+  static bool beyond_chunk(pqxx::transaction_base& tx, const command_id& id, event_position at) {
+    if (at.seq < seq_first_chunk || at.pos == 0)
+      return false;
+    const auto rows = tx.exec_prepared("size", id.uuid(), at.seq);
+    return rows.empty() || at.pos > rows[0][0].as<std::uint32_t>();
+  }
+
+  static event_page page_of(pqxx::transaction_base& tx, const pqxx::row& state, const command_id& id,
+                            event_position after, std::size_t max_bytes, bool& beyond) {
     event_page out;
     out.command = id;
     out.project = state[0].c_str();
@@ -215,7 +251,7 @@ private:
     const auto last = any ? state[2].as<std::uint32_t>() : seq_first_chunk - 1;
     auto ended = result_from(state, first_state_result);
     const auto reached = any ? last : started ? seq_running : seq_queued;
-    beyond = after.seq > reached && !(ended && after == event_position{last + 1, 0});
+    beyond = after.seq > reached ? !(ended && after == event_position{last + 1, 0}) : beyond_chunk(tx, id, after);
     if (beyond)
       return out;
     if (after.seq < seq_queued) {

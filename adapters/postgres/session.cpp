@@ -9,7 +9,8 @@ constexpr auto quiet_after_failure = std::chrono::milliseconds(200);
 // Nothing may hang: neither a statement, nor a lock, nor a transaction whose owner is frozen.
 constexpr const char* session_settings =
     "SET statement_timeout = '5s'; SET lock_timeout = '1s'; SET idle_in_transaction_session_timeout = '2s'; "
-    "SET bytea_output = 'hex'; SET timezone = 'UTC'; SET plan_cache_mode = 'force_generic_plan'";
+    "SET bytea_output = 'hex'; SET timezone = 'UTC'; SET plan_cache_mode = 'force_generic_plan'; "
+    "SET jit = off"; // generic plans over many partitions look dear enough to compile, which takes longer than they do
 
 } // namespace
 
@@ -33,6 +34,7 @@ pqxx::connection* session::connection() {
     return nullptr;
   try {
     auto fresh = std::make_unique<pqxx::connection>(with_timeouts(conninfo_));
+    const watchdog::watch guard(*watchdog_, fresh->sock(), answer_limit);
     fresh->set_client_encoding("UTF8");
     {
       pqxx::nontransaction tx(*fresh);
@@ -64,10 +66,17 @@ failure session::translate(bool committing) {
     const bool open = connection_ && connection_->is_open();
     if (!open)
       connection_.reset();
-    if (state.starts_with("57P") || state.starts_with("08") || !open) { // shutting down, terminated, cut
+    if (state.starts_with("57P")) { // the server says that it has ended the session instead of doing the work
       connection_.reset();
       return {fault::unavailable, e.what()};
     }
+    if (state.empty() || state.starts_with("08") || !open) { // cut: the server may have done it all the same
+      connection_.reset();
+      return {committing ? fault::unknown_outcome : fault::unavailable, e.what()};
+    }
+    if (state ==
+        "23505") // an id that we made is there: an earlier attempt, whose answer was lost, got through after all
+      return {fault::unknown_outcome, e.what()};
     if (state == "53100")
       return {fault::no_space, e.what()};
     if (state.starts_with("40") || state == "55P03" || state == "57014" || state.starts_with("53") || state == "25P03")
@@ -95,7 +104,8 @@ std::string text_of(timestamp t) {
   const auto us = t.time_since_epoch().count() % 1000;
   auto out = to_rfc3339(t); // milliseconds; the rest is put in before the Z
   out.pop_back();
-  return out + static_cast<char>('0' + us / 100) + static_cast<char>('0' + us / 10 % 10) + static_cast<char>('0' + us % 10) + "Z";
+  return out + static_cast<char>('0' + us / 100) + static_cast<char>('0' + us / 10 % 10) +
+         static_cast<char>('0' + us % 10) + "Z";
 }
 
 std::optional<std::string> text_of(const std::optional<timestamp>& t) {

@@ -1,6 +1,7 @@
 // One connection to PostgreSQL and what happens when it breaks. For this folder only.
 #pragma once
 
+#include "adapters/postgres/watchdog.hpp"
 #include "messages/values/result.hpp"
 #include "messages/values/time.hpp"
 
@@ -20,8 +21,8 @@ using statements = std::vector<std::pair<std::string, std::string>>; // name, SQ
 enum class effect : std::uint8_t { reads, writes };
 
 // Not thread-safe: a lane has a session of its own. A connection that broke is thrown away; the next call builds a new
-// one. After a failed attempt the following calls fail at once for a fifth of a second, so that a burst does not wait for
-// one time-out after the other.
+// one. After a failed attempt the following calls fail at once for a fifth of a second, so that a burst does not wait
+// for one time-out after the other.
 class session {
 public:
   session(std::string conninfo, statements prepared) : conninfo_(std::move(conninfo)), prepared_(std::move(prepared)) {
@@ -60,13 +61,18 @@ public:
   }
 
 private:
+  // Beyond the statement time-out of the server, which a frozen one does not keep.
+  static constexpr std::chrono::milliseconds answer_limit{7000};
+
   template <class Work>
-  auto guarded(bool commits_itself, Work work) -> result<decltype(work(std::declval<pqxx::connection&>(), std::declval<bool&>()))> {
+  auto guarded(bool commits_itself, Work work)
+      -> result<decltype(work(std::declval<pqxx::connection&>(), std::declval<bool&>()))> {
     bool committing = commits_itself;
     try {
       auto* c = connection();
       if (c == nullptr)
         return failure{fault::unavailable, last_error_};
+      const watchdog::watch guard(*watchdog_, c->sock(), answer_limit);
       return work(*c, committing);
     } catch (...) {
       return translate(committing);
@@ -78,6 +84,7 @@ private:
   failure translate(bool committing);
 
   std::string conninfo_;
+  std::shared_ptr<watchdog> watchdog_ = watchdog::shared();
   statements prepared_;
   std::unique_ptr<pqxx::connection> connection_;
   std::chrono::steady_clock::time_point failed_at_{};

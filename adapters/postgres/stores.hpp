@@ -1,4 +1,5 @@
-// The durable store on PostgreSQL. Each object has a connection of its own and belongs to one lane (one thread at a time).
+// The durable store on PostgreSQL. Each object has a connection of its own and belongs to one lane (one thread at a
+// time).
 #pragma once
 
 #include "adapters/audit_log.hpp"
@@ -14,11 +15,11 @@
 namespace rdev::postgres {
 
 struct store_config {
-  std::string conninfo;                                        // libpq keywords or URL
-  std::shared_ptr<rdev::sealer> sealer;                        // of env values and idempotency digests
-  std::chrono::seconds idempotency_retention{24 * 3600};       // of Idempotency-Key records
-  std::chrono::seconds output_retention{7 * 24 * 3600};        // of output; whole days are dropped
-  std::chrono::seconds record_retention{90 * 24 * 3600};       // of commands, results, audit and event rows
+  std::string conninfo;                                  // libpq keywords or URL
+  std::shared_ptr<rdev::sealer> sealer;                  // of env values and idempotency digests
+  std::chrono::seconds idempotency_retention{24 * 3600}; // of Idempotency-Key records
+  std::chrono::seconds output_retention{7 * 24 * 3600};  // of output; whole days are dropped
+  std::chrono::seconds record_retention{90 * 24 * 3600}; // of commands, results, audit and event rows
 };
 
 std::shared_ptr<command_store> make_command_store(const store_config& config);

@@ -19,7 +19,8 @@ constexpr std::array<spdlog::level::level_enum, 4> spdlog_levels{spdlog::level::
 
 class json_log final : public log {
 public:
-  explicit json_log(log_level threshold) : threshold_(threshold), out_("rdev", std::make_shared<spdlog::sinks::stdout_sink_mt>()) {
+  explicit json_log(log_level threshold)
+      : threshold_(threshold), out_("rdev", std::make_shared<spdlog::sinks::stdout_sink_mt>()) {
     out_.set_pattern("%v");
     out_.set_level(spdlog::level::trace);
     out_.flush_on(spdlog::level::trace);

@@ -29,7 +29,8 @@ using prometheus::Histogram;
 constexpr std::size_t most_projects = 200; // beyond that a project is counted as `other`
 
 const Histogram::BucketBoundaries& request_buckets() {
-  static const Histogram::BucketBoundaries b{0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10};
+  static const Histogram::BucketBoundaries b{0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05,
+                                             0.1,    0.25,  0.5,    1,     2.5,  5,     10};
   return b;
 }
 const Histogram::BucketBoundaries& command_buckets() {
@@ -63,7 +64,8 @@ public:
     in_flight_.Add({{"method", std::string(method)}, {"path", std::string(route)}}).Increment();
   }
 
-  void request_finished(std::string_view method, std::string_view route, int status, std::chrono::nanoseconds took) override {
+  void request_finished(std::string_view method, std::string_view route, int status,
+                        std::chrono::nanoseconds took) override {
     auto& one = request_series(method, route, status);
     one.in_flight->Decrement();
     one.count->Increment();
@@ -92,7 +94,9 @@ public:
   void command_ended(std::string_view project, command_type type, command_status status,
                      std::chrono::milliseconds took) override {
     commands_
-        .Add({{"project", project_label(project)}, {"type", std::string(name_of(type))}, {"status", std::string(name_of(status))}})
+        .Add({{"project", project_label(project)},
+              {"type", std::string(name_of(type))},
+              {"status", std::string(name_of(status))}})
         .Increment();
     command_duration_.Observe(std::chrono::duration<double>(took).count());
   }

@@ -37,7 +37,7 @@ unsigned absolute_bits(const ip_network& n) {
 } // namespace
 
 std::optional<ip_address> ip_address::parse(std::string_view text) {
-  if (text.empty() || text.size() > 45)
+  if (text.empty() || text.size() > 45 || text.find('\0') != std::string_view::npos) // C would stop reading at a NUL
     return std::nullopt;
   const std::string copy(text);
   ip_address out;

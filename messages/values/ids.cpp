@@ -31,6 +31,7 @@ struct last_given {
   std::mutex mutex;
   std::uint64_t ms = 0;
   uuid_bytes bytes{};
+  bool any = false;
 };
 
 void stamp(uuid_bytes& b, std::uint64_t ms) {
@@ -63,10 +64,12 @@ int hex_value(char c) {
 uuid_bytes new_uuid_v7(std::uint64_t unix_ms) {
   static last_given last;
   std::lock_guard guard(last.mutex);
-  if (unix_ms <= last.ms && increment(last.bytes))
+  if (last.any && unix_ms <= last.ms && increment(last.bytes))
     return last.bytes;
-  last.ms = std::max(unix_ms, last.ms + 1); // a clock that stands still or runs back does not turn the order round
+  last.ms = last.any ? std::max(unix_ms, last.ms + 1)
+                     : unix_ms; // a clock that stands still or runs back does not turn the order round
   fill_random(last.bytes.data() + 6, 10);
+  last.any = true;
   // Room to count upwards within the millisecond.
   last.bytes[9] = static_cast<std::uint8_t>(last.bytes[9] & 0x7fU);
   stamp(last.bytes, last.ms);

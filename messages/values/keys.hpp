@@ -90,6 +90,13 @@ struct api_key {
   }
 };
 
+// A key was used, as far as it is written down: the latest use within a while.
+struct key_use {
+  key_id key;
+  timestamp at{};
+  std::string client_ip;
+};
+
 // Whether `x` may create, change, rotate or revoke a key like `y` (contract, Authentication: domination).
 bool dominates(const api_key& x, const api_key& y);
 

@@ -205,4 +205,11 @@ struct api_reply {
   std::optional<rate_state> rate; // once metered
 };
 
+// What a reader of a stream gets next.
+struct stream_news {
+  std::optional<event_page> events;      // none: nothing new within the time
+  std::optional<project> project_status; // of a stream of a project's own events
+  bool draining = false;                 // the server goes away: tell the client to resume elsewhere
+};
+
 } // namespace rdev

@@ -5,6 +5,7 @@
 #include <chrono>
 #include <cstdint>
 #include <string>
+#include <string_view>
 #include <utility>
 #include <variant>
 #include <vector>
@@ -31,7 +32,11 @@ enum class refusal_code : std::uint8_t {
   headers_too_large,
   internal_error,
   service_unavailable,
+  range_not_satisfiable,
 };
+
+// The contract's word for it: `KEY_REVOKED`, …
+std::string_view name_of(refusal_code code);
 
 struct field_problem {
   std::string field;

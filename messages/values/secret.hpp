@@ -3,6 +3,7 @@
 
 #include <string>
 #include <string_view>
+#include <utility>
 
 namespace rdev {
 
@@ -12,9 +13,24 @@ public:
   explicit secret(std::string text) : text_(std::move(text)) {
   }
   secret(const secret&) = default;
-  secret(secret&&) noexcept = default;
-  secret& operator=(const secret&) = default;
-  secret& operator=(secret&&) noexcept = default;
+  secret(secret&& other) noexcept : text_(std::move(other.text_)) {
+    other.wipe(); // a short text was copied and still stands there
+  }
+  secret& operator=(const secret& other) {
+    if (this != &other) {
+      wipe();
+      text_ = other.text_;
+    }
+    return *this;
+  }
+  secret& operator=(secret&& other) noexcept {
+    if (this != &other) {
+      wipe();
+      text_.swap(other.text_);
+      other.wipe();
+    }
+    return *this;
+  }
   ~secret() {
     wipe();
   }
@@ -31,9 +47,12 @@ public:
   }
 
 private:
-  void wipe() {
+  // All of the room, not only what is in use; it never grows, so that nothing is allocated.
+  void wipe() noexcept {
+    text_.resize(text_.capacity());
     for (volatile char& c : text_)
       c = '\0';
+    text_.clear();
   }
   std::string text_;
 };

@@ -1,5 +1,6 @@
 #include "messages/values/time.hpp"
 
+#include <algorithm>
 #include <array>
 #include <cstdio>
 
@@ -11,40 +12,58 @@ std::string to_rfc3339(timestamp t) {
   const std::chrono::hh_mm_ss time(std::chrono::floor<std::chrono::milliseconds>(t - day));
   std::array<char, 40> text{};
   std::snprintf(text.data(), text.size(), "%04d-%02u-%02uT%02d:%02d:%02d.%03dZ", static_cast<int>(date.year()),
-                static_cast<unsigned>(date.month()), static_cast<unsigned>(date.day()), static_cast<int>(time.hours().count()),
-                static_cast<int>(time.minutes().count()), static_cast<int>(time.seconds().count()),
-                static_cast<int>(time.subseconds().count()));
+                static_cast<unsigned>(date.month()), static_cast<unsigned>(date.day()),
+                static_cast<int>(time.hours().count()), static_cast<int>(time.minutes().count()),
+                static_cast<int>(time.seconds().count()), static_cast<int>(time.subseconds().count()));
   return text.data();
 }
 
-std::optional<timestamp> from_rfc3339(std::string_view text) {
-  int y = 0;
-  unsigned mo = 0;
-  unsigned d = 0;
-  int h = 0;
-  int mi = 0;
-  int s = 0;
-  int used = 0;
-  const std::string copy(text.substr(0, 40));
-  if (std::sscanf(copy.c_str(), "%4d-%2u-%2uT%2d:%2d:%2d%n", &y, &mo, &d, &h, &mi, &s, &used) != 6 || used != 19)
+namespace {
+
+// `pattern` with a digit for each 0; anything else stands for itself. C's readers of numbers take blanks and signs too.
+bool has_form(std::string_view text, std::string_view pattern) {
+  return text.size() == pattern.size() && std::equal(text.begin(), text.end(), pattern.begin(), [](char c, char p) {
+           return p == '0' ? c >= '0' && c <= '9' : c == p;
+         });
+}
+
+unsigned number_of(std::string_view digits) {
+  unsigned n = 0;
+  for (const char c : digits)
+    n = n * 10 + static_cast<unsigned>(c - '0');
+  return n;
+}
+
+// `.` and digits, of which six count; empty when it is anything else.
+std::optional<std::chrono::microseconds> fraction_of(std::string_view text) {
+  if (text.size() < 2 || text[0] != '.')
     return std::nullopt;
-  const std::chrono::year_month_day date{std::chrono::year(y), std::chrono::month(mo), std::chrono::day(d)};
-  if (!date.ok() || h < 0 || h > 23 || mi < 0 || mi > 59 || s < 0 || s > 59)
-    return std::nullopt;
-  auto rest = text.substr(19);
-  std::chrono::microseconds fraction{0};
-  if (!rest.empty() && rest[0] == '.') {
-    long scale = 100000;
-    std::size_t i = 1;
-    for (; i < rest.size() && rest[i] >= '0' && rest[i] <= '9'; ++i, scale /= 10)
-      fraction += std::chrono::microseconds((rest[i] - '0') * scale);
-    if (i == 1)
+  std::chrono::microseconds out{0};
+  long scale = 100'000;
+  for (const char c : text.substr(1)) {
+    if (c < '0' || c > '9')
       return std::nullopt;
-    rest = rest.substr(i);
+    out += std::chrono::microseconds((c - '0') * scale);
+    scale /= 10;
   }
-  if (rest != "Z")
+  return out;
+}
+
+} // namespace
+
+std::optional<timestamp> from_rfc3339(std::string_view text) {
+  constexpr std::string_view pattern = "0000-00-00T00:00:00";
+  if (text.size() <= pattern.size() || text.back() != 'Z' || !has_form(text.substr(0, pattern.size()), pattern))
     return std::nullopt;
-  return std::chrono::sys_days(date) + std::chrono::hours(h) + std::chrono::minutes(mi) + std::chrono::seconds(s) + fraction;
+  const auto part = [&](std::size_t at, std::size_t n) { return number_of(text.substr(at, n)); };
+  const std::chrono::year_month_day date{std::chrono::year(static_cast<int>(part(0, 4))),
+                                         std::chrono::month(part(5, 2)), std::chrono::day(part(8, 2))};
+  const auto rest = text.substr(pattern.size(), text.size() - pattern.size() - 1);
+  const auto fraction = rest.empty() ? std::optional(std::chrono::microseconds(0)) : fraction_of(rest);
+  if (!date.ok() || part(11, 2) > 23 || part(14, 2) > 59 || part(17, 2) > 59 || !fraction)
+    return std::nullopt;
+  return std::chrono::sys_days(date) + std::chrono::hours(part(11, 2)) + std::chrono::minutes(part(14, 2)) +
+         std::chrono::seconds(part(17, 2)) + *fraction;
 }
 
 } // namespace rdev

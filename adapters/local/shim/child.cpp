@@ -77,7 +77,8 @@ void default_signals() {
   ::execvp(arguments[0].c_str(), pointers(arguments).data());
   const int why = errno;
   if (why == ENOENT)
-    give_up(not_found, arguments[0] + ": not found" + (what.missing_hint.empty() ? "" : "\nrdev: " + what.missing_hint));
+    give_up(not_found,
+            arguments[0] + ": not found" + (what.missing_hint.empty() ? "" : "\nrdev: " + what.missing_hint));
   give_up(cannot_run, arguments[0] + ": " + std::strerror(why));
 }
 

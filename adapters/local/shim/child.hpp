@@ -7,8 +7,8 @@
 
 namespace rdev::local {
 
-// Starts the command: session of its own, the ordered user, environment and folder, no inherited descriptors. What keeps
-// it from starting is said on its stderr, with exit code 127 (not found) or 126. Returns its pid, or -1.
+// Starts the command: session of its own, the ordered user, environment and folder, no inherited descriptors. What
+// keeps it from starting is said on its stderr, with exit code 127 (not found) or 126. Returns its pid, or -1.
 pid_t start_child(const order& what, descriptor out, descriptor err);
 
 } // namespace rdev::local

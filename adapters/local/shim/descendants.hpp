@@ -1,5 +1,5 @@
-// All processes below this one. Since it is a subreaper, those that made themselves a session of their own, changed their
-// environment or lost their parent are among them.
+// All processes below this one. Since it is a subreaper, those that made themselves a session of their own, changed
+// their environment or lost their parent are among them.
 #pragma once
 
 #include <vector>

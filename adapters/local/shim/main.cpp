@@ -1,7 +1,7 @@
 // rdev-shim: stands over one command from its start to its end, independent of the server that ordered it. It reads one
-// order from stdin, says on stdout whether it has started the command, leaves the server's process tree, pumps the output
-// into files and writes down how the command ended (docs/durable-exec.md). SIGTERM = end the whole tree, with the grace
-// that stands in the file `cancel`.
+// order from stdin, says on stdout whether it has started the command, leaves the server's process tree, pumps the
+// output into files and writes down how the command ended (docs/durable-exec.md). SIGTERM = end the whole tree, with
+// the grace that stands in the file `cancel`.
 #include "adapters/local/order.hpp"
 #include "adapters/local/run_files.hpp"
 #include "adapters/local/shim/child.hpp"
@@ -28,8 +28,8 @@ namespace {
 
 using clock = std::chrono::steady_clock;
 
-constexpr int kill_rounds = 20;                         // of KILL before a survivor is given up
-constexpr std::chrono::milliseconds look_interval{20};  // between looks while a tree is being ended
+constexpr int kill_rounds = 20;                        // of KILL before a survivor is given up
+constexpr std::chrono::milliseconds look_interval{20}; // between looks while a tree is being ended
 constexpr std::chrono::milliseconds default_grace{5000};
 
 std::string read_stdin() {
@@ -59,8 +59,7 @@ public:
   // Until the command has ended and nobody writes to its pipes any more.
   void watch() {
     while (!ended_ || out_.fd() >= 0 || err_.fd() >= 0) {
-      std::array<pollfd, 3> fds{
-          {{signals_.get(), POLLIN, 0}, {out_.fd(), POLLIN, 0}, {err_.fd(), POLLIN, 0}}};
+      std::array<pollfd, 3> fds{{{signals_.get(), POLLIN, 0}, {out_.fd(), POLLIN, 0}, {err_.fd(), POLLIN, 0}}};
       ::poll(fds.data(), fds.size(), ending_ && !ended_ ? static_cast<int>(look_interval.count()) : -1);
       if ((fds[0].revents & POLLIN) != 0)
         take_signal();
@@ -209,6 +208,10 @@ int stand_over(const order& what) {
   descriptor err_write;
   if (!make_pipe(out_read, out_write) || !make_pipe(err_read, err_write))
     return fail("no pipe");
+  // So that the command may open its own /dev/stdout and /dev/stderr.
+  if (what.change_user &&
+      (::fchown(out_write.get(), what.uid, what.gid) != 0 || ::fchown(err_write.get(), what.uid, what.gid) != 0))
+    return fail("cannot give the pipes to the user for commands");
   sigset_t awaited;
   ::sigemptyset(&awaited);
   ::sigaddset(&awaited, SIGCHLD);

@@ -1,5 +1,5 @@
-// From a pipe of the command into a file, up to a cap; what lies beyond is read, counted and dropped, so that the command
-// never stands still.
+// From a pipe of the command into a file, up to a cap; what lies beyond is read, counted and dropped, so that the
+// command never stands still.
 #pragma once
 
 #include "adapters/local/run_files.hpp"

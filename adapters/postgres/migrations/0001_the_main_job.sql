@@ -200,9 +200,11 @@ DECLARE
   part text;
   n int := 0;
 BEGIN
+  -- The day is read off the name only of what is known to be a partition: the planner may look at other names first.
   FOR part IN SELECT c.relname FROM pg_inherits i JOIN pg_class c ON c.oid = i.inhrelid
                WHERE i.inhparent = p_table::regclass
-                 AND to_date(right(c.relname, 8), 'YYYYMMDD') + 1 < (clock_timestamp() - keep)::date LOOP
+                 AND CASE WHEN c.relname ~ '_[0-9]{8}$' THEN to_date(right(c.relname, 8), 'YYYYMMDD') END + 1
+                     < (clock_timestamp() - keep)::date LOOP
     EXECUTE format('DROP TABLE %I', part);
     n := n + 1;
   END LOOP;

@@ -1,0 +1,81 @@
+// One thread that owns connections: it reads requests, hands them to the handler, and writes replies and feeds as fast
+// as each client takes them. It never waits for a client, an actor or a store, and a connection is touched by no other
+// thread.
+#pragma once
+
+#include "adapters/descriptor.hpp"
+#include "adapters/http/request_handler.hpp"
+#include "adapters/http/request_reader.hpp"
+
+#include <atomic>
+#include <chrono>
+#include <cstdint>
+#include <functional>
+#include <mutex>
+#include <thread>
+#include <unordered_map>
+#include <vector>
+
+namespace rdev::http {
+
+struct loop_config {
+  request_limits limits;
+  std::chrono::milliseconds request_timeout{30000}; // from the first byte of a request to its last
+  std::chrono::milliseconds keep_alive{60000};      // of a connection without a request
+  std::chrono::milliseconds write_timeout{30000};   // without a byte taken by the client
+};
+
+class event_loop {
+public:
+  event_loop(request_handler& handler, loop_config config);
+  ~event_loop();
+  event_loop(const event_loop&) = delete;
+  event_loop& operator=(const event_loop&) = delete;
+
+  // Takes a connected, non-blocking socket. Thread-safe.
+  void adopt(descriptor socket, const ip_address& peer);
+  // Connections without a request are closed now, the others after their reply. Thread-safe.
+  void drain();
+  // How many connections it owns, those on their way to it included. Thread-safe.
+  [[nodiscard]] std::size_t connections() const {
+    return count_.load();
+  }
+
+private:
+  struct connection;
+  using task = std::function<void()>;
+
+  void post(task what);
+  void run(const std::stop_token& stop);
+  void run_tasks();
+  void on_event(std::uint64_t id, std::uint32_t events);
+  void on_readable(connection& c);
+  void look_for_request(connection& c);
+  void begin_reply(connection& c, reply r);
+  void on_piece(connection& c, feed::piece p);
+  void flush(connection& c);
+  void ask_for_piece(connection& c);
+  void end_reply(connection& c);
+  void linger(connection& c);
+  void close(connection& c);
+  void close_overdue();
+  void want(connection& c, std::uint32_t events);
+  // Runs `what(connection)` on this thread if the connection is still there by then.
+  template <class What>
+  void post_to(std::uint64_t id, What what);
+
+  request_handler& handler_;
+  loop_config config_;
+  descriptor epoll_;
+  descriptor wake_;
+  std::mutex mutex_;
+  std::vector<task> tasks_;
+  std::unordered_map<std::uint64_t, std::unique_ptr<connection>> connections_;
+  std::vector<std::unique_ptr<connection>> closed_; // freed when the events of this turn are through
+  std::atomic<std::size_t> count_{0};
+  std::uint64_t last_id_ = 0;
+  bool draining_ = false;
+  std::jthread thread_; // last: it uses all of the above
+};
+
+} // namespace rdev::http

@@ -1,0 +1,44 @@
+// What a request is answered with: a whole body, or a feed that brings it piece by piece.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+namespace rdev::http {
+
+// A body that comes in pieces. The connection asks for the next piece when it has sent the one before, so that a slow
+// reader holds one piece and no more.
+class feed {
+public:
+  struct piece {
+    std::string bytes;
+    bool last = false;
+  };
+  using deliver = std::function<void(piece)>;
+
+  virtual ~feed() = default;
+  // `done` is called exactly once, from any thread. Not asked again before that.
+  virtual void next(deliver done) = 0;
+};
+
+struct reply {
+  int status = 200;
+  std::string type = "application/json"; // Content-Type; empty = no body at all
+  std::vector<std::pair<std::string_view, std::string>> fields;
+  std::string body;
+  std::shared_ptr<feed> rest;        // instead of a body
+  std::optional<std::uint64_t> size; // of what the feed brings; none = until the connection is closed
+  bool close = false;                // the connection is of no more use
+  std::function<void()> finished;    // called once when the last byte has been given to the system, or never will be
+};
+
+// Status line and fields. `keep_alive` = what the connection does afterwards.
+std::string head_of(const reply& r, bool keep_alive);
+
+} // namespace rdev::http

@@ -1,0 +1,320 @@
+#include "adapters/http/request_handler.hpp"
+
+#include "adapters/crypto.hpp"
+#include "adapters/http/bodies.hpp"
+#include "adapters/http/byte_feed.hpp"
+#include "adapters/http/docs_page.hpp"
+#include "adapters/http/event_feed.hpp"
+#include "adapters/http/openapi.hpp"
+#include "adapters/http/render.hpp"
+#include "adapters/http/routes.hpp"
+
+#include <algorithm>
+#include <cctype>
+
+namespace rdev::http {
+
+namespace {
+
+using clock = std::chrono::steady_clock;
+
+constexpr std::size_t longest_logged_path = 512;
+constexpr const char* unmatched = "unmatched";
+
+bool good_request_id(std::string_view text) {
+  return !text.empty() && text.size() <= 64 && std::all_of(text.begin(), text.end(), [](unsigned char c) {
+    return std::isalnum(c) != 0 || c == '.' || c == '_' || c == '-';
+  });
+}
+
+bool lower_hex(std::string_view text) {
+  return std::all_of(text.begin(), text.end(), [](char c) { return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'f'); });
+}
+
+// The trace id of a `traceparent` (W3C Trace Context, version 00), or a fresh one.
+std::string trace_id_of(std::string_view traceparent) {
+  if (traceparent.size() >= 55 && traceparent.starts_with("00-") && traceparent[35] == '-' &&
+      lower_hex(traceparent.substr(3, 32)) &&
+      traceparent.substr(3, 32).find_first_not_of('0') != std::string_view::npos)
+    return std::string(traceparent.substr(3, 32));
+  const auto bytes = random_bytes(16);
+  digest256 half{};
+  std::copy(bytes.begin(), bytes.end(), half.begin());
+  return to_hex(half).substr(0, 32);
+}
+
+bool is_json(std::string_view content_type) {
+  auto type = std::string(content_type.substr(0, content_type.find(';')));
+  while (!type.empty() && type.back() == ' ')
+    type.pop_back();
+  std::transform(type.begin(), type.end(), type.begin(),
+                 [](unsigned char c) { return static_cast<char>(std::tolower(c)); });
+  return type == "application/json";
+}
+
+bool visible_ascii(std::string_view text) {
+  return std::all_of(text.begin(), text.end(), [](char c) { return c >= 33 && c <= 126; });
+}
+
+std::string_view bearer_of(std::string_view authorization) {
+  constexpr std::string_view scheme = "bearer ";
+  const bool fits = authorization.size() > scheme.size() &&
+                    std::equal(scheme.begin(), scheme.end(), authorization.begin(),
+                               [](char a, char b) { return a == std::tolower(static_cast<unsigned char>(b)); });
+  return fits ? authorization.substr(scheme.size()) : std::string_view{};
+}
+
+std::string whole_seconds(std::chrono::milliseconds d) {
+  return std::to_string(std::max<std::int64_t>(1, std::chrono::ceil<std::chrono::seconds>(d).count()));
+}
+
+} // namespace
+
+// One request under way.
+struct request_handler::exchange {
+  request asked;
+  request_context from;
+  const route* where = nullptr;
+  parameters path;
+  answer_to done;
+  clock::time_point began = clock::now();
+  std::string key_prefix;
+  std::optional<refusal_code> refused;
+  bool stream = false; // an event stream
+
+  [[nodiscard]] std::string_view pattern() const {
+    return where != nullptr ? where->pattern : unmatched;
+  }
+};
+
+request_handler::request_handler(api& house, log& out, metrics& counters, handler_config config)
+    : house_(house), log_(out), metrics_(counters), config_(std::move(config)) {
+}
+
+void request_handler::handle(request asked, const ip_address& peer, answer_to done) {
+  auto x = std::make_shared<exchange>();
+  x->asked = std::move(asked);
+  x->done = std::move(done);
+  const auto wished = x->asked.field("x-request-id");
+  x->from.request_id = good_request_id(wished) ? std::string(wished) : request_id::make().text();
+  x->from.trace_id = trace_id_of(x->asked.field("traceparent"));
+  x->from.client_ip = client_address(peer, x->asked.joined("x-forwarded-for"), config_.trusted_proxies).text();
+  x->from.method = x->asked.method;
+  x->from.path =
+      percent_decoded(x->asked.path(), false).value_or(std::string(x->asked.path())).substr(0, longest_logged_path);
+  auto found = find_route(x->asked.method, x->asked.path());
+  if (found && found->found != nullptr) {
+    x->where = found->found;
+    x->path = std::move(found->path);
+  }
+  metrics_.request_started(x->asked.method, x->pattern());
+  if (x->where != nullptr)
+    return x->where->needed ? ask_house(x) : answer_open_route(x);
+  if (!found)
+    return send(x, failure_reply(x, bad_request("path", "has a % that is not followed by two hexadecimal digits")));
+  if (found->allowed.empty())
+    return send(x, failure_reply(x, {refusal_code::not_found, "there is no such route; see /openapi.json", {}, {}}));
+  auto out =
+      failure_reply(x, {refusal_code::method_not_allowed, "this route has no method " + x->asked.method, {}, {}});
+  std::string allowed;
+  for (const auto method : found->allowed)
+    allowed += (allowed.empty() ? "" : ", ") + std::string(method);
+  out.fields.emplace_back("Allow", allowed);
+  send(x, std::move(out));
+}
+
+reply request_handler::refuse(const refusal& why, const ip_address& peer) {
+  auto x = std::make_shared<exchange>();
+  x->from.request_id = request_id::make().text();
+  x->from.trace_id = trace_id_of({});
+  x->from.client_ip = peer.text();
+  metrics_.request_started("-", unmatched);
+  x->asked.method = x->from.method = "-";
+  auto out = failure_reply(x, why);
+  out.close = true;
+  watch_end(x, out);
+  return out;
+}
+
+void request_handler::answer_open_route(const under_way& x) {
+  reply out;
+  const auto which = x->where->operation;
+  if (which == "health") {
+    out.body = R"({"status":"ok"})";
+  } else if (which == "ready") {
+    bool good = false;
+    out.body = render_ready(house_.ready(), good);
+    out.status = good ? 200 : 503;
+    if (!good)
+      out.fields.emplace_back("Retry-After", "1");
+  } else if (which == "metrics") {
+    out.type = "text/plain; version=0.0.4; charset=utf-8";
+    out.body = metrics_.text();
+  } else if (which == "openapi") {
+    out.body = openapi_json;
+  } else {
+    out.type = "text/html; charset=utf-8";
+    out.body = docs_page;
+    out.fields.emplace_back("Content-Security-Policy", docs_page_policy);
+  }
+  out.fields.emplace_back("X-Request-ID", x->from.request_id);
+  send(x, std::move(out));
+}
+
+void request_handler::ask_house(const under_way& x) {
+  const auto& asked = x->asked;
+  const auto header_key = asked.field("x-api-key");
+  const auto bearer = bearer_of(asked.field("authorization"));
+  if (!header_key.empty() && !bearer.empty() && header_key != bearer)
+    return send(x, failure_reply(x, bad_request("Authorization", "differs from X-API-Key: send one of them")));
+  const bool body_needed = x->where->takes_body && x->where->operation != "rotateKey";
+  if (body_needed && !asked.framed)
+    return send(
+        x, failure_reply(
+               x, {refusal_code::length_required, "this route needs a body: send Content-Length or chunks", {}, {}}));
+  api_request wanted;
+  wanted.from = x->from;
+  wanted.credential = secret(std::string(header_key.empty() ? bearer : header_key));
+  wanted.needed = *x->where->needed;
+  if (x->where->pattern.starts_with("/projects/{id}"))
+    wanted.project = x->path.at("id");
+  if (asked.has("idempotency-key") && asked.method == "POST")
+    wanted.idempotency = idempotency{std::string(asked.field("idempotency-key")), sha256(asked.body)};
+  wanted.recipe = [x, limit = config_.max_timeout]() -> answer<operation> {
+    const auto& r = x->asked;
+    if (x->where->takes_body && !r.body.empty() && !is_json(r.field("content-type")))
+      return refusal{refusal_code::unsupported_media_type, "the body must be application/json", {}, {}};
+    if (const auto key = r.field("idempotency-key");
+        r.has("idempotency-key") && (key.empty() || key.size() > 255 || !visible_ascii(key)))
+      return bad_request("Idempotency-Key", "must be 1 to 255 visible ASCII characters");
+    call c{x->path,
+           parse_query(r.query()),
+           r.body,
+           std::string(r.field("last-event-id")),
+           r.field("accept").find("application/octet-stream") != std::string_view::npos,
+           limit};
+    return x->where->make(c);
+  };
+  house_.perform(std::move(wanted), [this, x](api_reply answered) { send(x, reply_to(x, std::move(answered))); });
+}
+
+reply request_handler::reply_to(const under_way& x, api_reply answered) {
+  if (answered.who)
+    x->key_prefix = answered.who->key_prefix;
+  auto out = answered.what ? success(x, std::move(*answered.what)) : failure_reply(x, answered.what.why());
+  if (answered.rate) {
+    const auto& r = *answered.rate;
+    const auto window = std::to_string(r.window.count());
+    out.fields.emplace_back("RateLimit-Policy", "\"key\";q=" + std::to_string(r.quota) + ";w=" + window);
+    out.fields.emplace_back("RateLimit",
+                            "\"key\";r=" + std::to_string(r.remaining) + ";t=" + whole_seconds(r.resets_in));
+  }
+  return out;
+}
+
+reply request_handler::success(const under_way& x, outcome what) {
+  reply out;
+  if (auto* opened = std::get_if<stream_opened>(&what)) {
+    out = event_reply(x, std::move(*opened));
+  } else if (auto* bytes = std::get_if<output_bytes>(&what)) {
+    out = byte_reply(x, std::move(*bytes));
+  } else {
+    out.status = success_status(what, x->where->operation);
+    out.body = render(what, x->from.request_id);
+    if (const auto where = location_of(what); !where.empty())
+      out.fields.emplace_back("Location", where);
+    if (is_replay(what))
+      out.fields.emplace_back("Idempotency-Replayed", "true");
+  }
+  out.fields.emplace_back("X-Request-ID", x->from.request_id);
+  out.fields.emplace_back("Cache-Control", "no-store");
+  return out;
+}
+
+reply request_handler::event_reply(const under_way& x, stream_opened opened) {
+  reply out;
+  if (opened.already_complete) {
+    out.status = 204;
+    out.type.clear();
+    return out;
+  }
+  out.type = "text/event-stream";
+  out.fields.emplace_back("X-Accel-Buffering", "no");
+  out.close = true;
+  const auto query = parse_query(x->asked.query());
+  const auto how = query.find("framing");
+  const bool chunks = how != query.end() && how->second == "chunk";
+  metrics_.stream_opened();
+  x->stream = true;
+  out.rest = make_event_feed(house_, std::move(opened), {chunks ? framing::chunk : framing::line, config_.heartbeat});
+  return out;
+}
+
+reply request_handler::byte_reply(const under_way& x, output_bytes first) {
+  const auto size = first.end;
+  byte_range range;
+  const auto wish = parse_range(x->asked.field("range"), size, range);
+  if (wish == range_wish::unsatisfiable) {
+    auto out =
+        failure_reply(x, {refusal_code::range_not_satisfiable, "the range lies behind the end of the output", {}, {}});
+    out.fields = {{"Content-Range", "bytes */" + std::to_string(size)}};
+    return out;
+  }
+  reply out;
+  out.type = "application/octet-stream";
+  out.fields.emplace_back("Accept-Ranges", "bytes");
+  if (wish == range_wish::satisfiable) {
+    out.status = 206;
+    out.fields.emplace_back("Content-Range", "bytes " + std::to_string(range.from) + "-" +
+                                                 std::to_string(range.to - 1) + "/" + std::to_string(size));
+  }
+  out.size = range.to - range.from;
+  const auto which = parse_query(x->asked.query()).at("stream") == "stderr" ? stream::err : stream::out;
+  out.rest = make_byte_feed(house_, *command_id::parse(x->path.at("id")), which, range, std::move(first), 0);
+  return out;
+}
+
+reply request_handler::failure_reply(const under_way& x, const refusal& why) {
+  reply out;
+  out.status = status_of(why.code);
+  out.body = render(why, x->from.request_id);
+  out.fields.emplace_back("X-Request-ID", x->from.request_id);
+  out.fields.emplace_back("Cache-Control", "no-store");
+  if (why.retry_after.count() > 0 || out.status == 429 || out.status == 503)
+    out.fields.emplace_back("Retry-After", whole_seconds(why.retry_after));
+  if (out.status == 401)
+    out.fields.emplace_back("WWW-Authenticate", "Bearer realm=\"rdev\"");
+  x->refused = why.code;
+  return out;
+}
+
+void request_handler::send(const under_way& x, reply r) {
+  watch_end(x, r);
+  const auto done = std::move(x->done);
+  const auto method = std::move(x->asked.method);
+  x->asked = {}; // an open stream need not keep what was asked
+  x->asked.method = method;
+  done(std::move(r));
+}
+
+// When the reply has gone out, the request is finished: one log line, one count.
+void request_handler::watch_end(const under_way& x, reply& r) {
+  r.finished = [this, x, status = r.status] {
+    const auto took = clock::now() - x->began;
+    metrics_.request_finished(x->asked.method, x->pattern(), status, took);
+    if (x->stream)
+      metrics_.stream_closed();
+    std::vector<log_field> fields{
+        {"request_id", x->from.request_id}, {"trace_id", x->from.trace_id},
+        {"method", x->from.method},         {"path", x->from.path},
+        {"status", std::int64_t{status}},   {"duration_ms", std::chrono::duration<double, std::milli>(took).count()},
+        {"client_ip", x->from.client_ip}};
+    if (!x->key_prefix.empty())
+      fields.emplace_back("key_prefix", x->key_prefix);
+    if (x->refused)
+      fields.emplace_back("code", std::string(name_of(*x->refused)));
+    log_.write(log_level::info, "request completed", fields);
+  };
+}
+
+} // namespace rdev::http

@@ -1,0 +1,34 @@
+// A project host for tests.
+#pragma once
+
+#include "adapters/project_host.hpp"
+
+#include <mutex>
+
+namespace rdev::memory {
+
+class projects final : public project_host {
+public:
+  // ---- what a test may do to it
+  void put(project what);
+  void set_status(const std::string& id, project_status status);
+  // The next `times` calls fail.
+  void fail_next(fault what, int times = 1);
+
+  result<std::vector<project>> list() override;
+  result<std::optional<project>> find(const std::string& id) override;
+  result<bool> create(const std::string& id, const std::map<std::string, std::string>& labels) override;
+  result<bool> remove(const std::string& id) override;
+  [[nodiscard]] bool has_power_states() const override {
+    return false;
+  }
+
+private:
+  std::optional<failure> strikes();
+
+  std::mutex mutex_;
+  std::map<std::string, project> all_;
+  std::pair<fault, int> planned_{fault::unavailable, 0};
+};
+
+} // namespace rdev::memory

@@ -1,0 +1,59 @@
+#include "adapters/postgres/psql.hpp"
+
+#include <libpq-fe.h>
+
+#include <unistd.h>
+
+#include <cerrno>
+#include <cstdlib>
+#include <cstring>
+#include <filesystem>
+#include <memory>
+
+namespace rdev::postgres {
+
+namespace {
+
+// By its place, not by PATH: a wrapper of the same name (as our image has one) would call us again.
+std::string psql_program() {
+  namespace fs = std::filesystem;
+  for (const char* usual : {"/usr/bin/psql", "/usr/local/bin/psql"})
+    if (fs::exists(usual))
+      return usual;
+  std::error_code none;
+  for (fs::directory_iterator it("/usr/lib/postgresql", none), end; !none && it != end; it.increment(none))
+    if (fs::exists(it->path() / "bin/psql"))
+      return (it->path() / "bin/psql").string();
+  return "/usr/bin/psql";
+}
+
+struct free_options {
+  void operator()(PQconninfoOption* options) const {
+    PQconninfoFree(options);
+  }
+};
+
+} // namespace
+
+std::string become_psql(const std::string& conninfo, const std::vector<std::string>& arguments) {
+  char* error = nullptr;
+  const std::unique_ptr<PQconninfoOption, free_options> options(PQconninfoParse(conninfo.c_str(), &error));
+  if (!options) {
+    const std::string why = error != nullptr ? error : "out of memory";
+    PQfreemem(error);
+    return "the database's address cannot be read: " + why;
+  }
+  for (const auto* option = options.get(); option->keyword != nullptr; ++option)
+    if (option->val != nullptr && option->envvar != nullptr)
+      ::setenv(option->envvar, option->val, 1);
+  auto program = psql_program();
+  auto copies = arguments;
+  std::vector<char*> argv{program.data()};
+  for (auto& a : copies)
+    argv.push_back(a.data());
+  argv.push_back(nullptr);
+  ::execv(argv[0], argv.data());
+  return std::string("cannot run psql: ") + std::strerror(errno) + "; install the package postgresql-client";
+}
+
+} // namespace rdev::postgres

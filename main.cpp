@@ -1,0 +1,388 @@
+// rdev-api: settings -> adapters -> actors -> serve -> drain. The one place that knows everybody; it decides nothing.
+#include "actors/api_gate.hpp"
+#include "actors/supervisor.hpp"
+#include "adapters/crypto.hpp"
+#include "adapters/http/server.hpp"
+#include "adapters/local/data_dir.hpp"
+#include "adapters/local/local_projects.hpp"
+#include "adapters/local/local_runner.hpp"
+#include "adapters/postgres/embedded_server.hpp"
+#include "adapters/postgres/migrations.hpp"
+#include "adapters/postgres/psql.hpp"
+#include "adapters/postgres/stores.hpp"
+#include "adapters/telemetry/json_log.hpp"
+#include "adapters/telemetry/prometheus_metrics.hpp"
+#include "config/command_line.hpp"
+
+#include <caf/actor_system_config.hpp>
+#include <caf/scoped_actor.hpp>
+
+#include <malloc.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <csignal>
+#include <filesystem>
+#include <iostream>
+#include <thread>
+
+extern char** environ;
+
+namespace rdev {
+
+namespace {
+
+using config::settings;
+using std::chrono::duration_cast;
+using std::chrono::seconds;
+
+constexpr const char* version = RDEV_VERSION;
+constexpr int exit_good = 0;
+constexpr int exit_fault = 1;
+constexpr int exit_wrong_settings = 2;
+constexpr int exit_busy_data_dir = 3;
+constexpr int arenas = 4;
+
+int complain(const failure& why) {
+  std::cerr << "rdev-api: " << why.message << std::endl;
+  return why.code == fault::invalid ? exit_wrong_settings : exit_fault;
+}
+
+// Everything that a running server is made of, in the order in which it is built; it falls in the reverse order.
+struct house {
+  explicit house(const settings& s)
+      : log(make_json_log(s.log.level == "debug"   ? log_level::debug
+                          : s.log.level == "warn"  ? log_level::warn
+                          : s.log.level == "error" ? log_level::error
+                                                   : log_level::info)),
+        metrics(make_prometheus_metrics(version)) {
+  }
+
+  std::unique_ptr<rdev::log> log;
+  std::unique_ptr<rdev::metrics> metrics;
+  std::unique_ptr<rdev::data_dir> data_dir;
+  std::unique_ptr<postgres::embedded_server> database;
+  postgres::store_config stores;
+  std::shared_ptr<project_host> projects;
+  std::shared_ptr<process_runner> processes;
+  node_info self;
+};
+
+result<done> open_database(house& h, const settings& s) {
+  h.stores.conninfo = std::string(s.database.url.reveal());
+  if (s.database.url.empty()) {
+    auto started = postgres::start_embedded({s.server.data_dir, s.database.embedded_user}, *h.log);
+    if (!started)
+      return std::move(started.error());
+    h.database = std::move(*started);
+    h.stores.conninfo = postgres::embedded_conninfo(s.server.data_dir);
+  }
+  auto keyring = s.secrets_keys.empty() ? h.data_dir->secrets_keyring() : result<secret>(s.secrets_keys);
+  if (!keyring)
+    return std::move(keyring.error());
+  auto sealer = make_sealer(keyring->reveal());
+  if (!sealer)
+    return std::move(sealer.error());
+  h.stores.sealer = std::move(*sealer);
+  h.stores.idempotency_retention = duration_cast<seconds>(s.idempotency.retention);
+  h.stores.output_retention = duration_cast<seconds>(s.output.retention);
+  auto schema = postgres::migrate(h.stores.conninfo);
+  if (!schema)
+    return std::move(schema.error());
+  h.log->info("the database is ready",
+              {{"schema_version", std::int64_t{*schema}}, {"embedded", h.database != nullptr}});
+  return done{};
+}
+
+// The administrator's row: set to RDEV_ADMIN_KEY, or made with a fresh key at the first start.
+result<done> settle_admin(const house& h, const settings& s) {
+  const auto keys = postgres::make_key_store(h.stores);
+  if (!s.admin_key.empty())
+    return keys->set_admin(sha256(s.admin_key.reveal()));
+  auto there = keys->find_by_prefix("admin");
+  if (!there)
+    return std::move(there.error());
+  if (*there)
+    return done{};
+  const auto fresh = make_key_text();
+  // Kept before it counts: a death in between leaves a key that does not work yet, and the next start makes another.
+  if (auto kept = h.data_dir->keep_admin_key(fresh.text); !kept)
+    return kept;
+  if (auto set = keys->set_admin(sha256(fresh.text.reveal())); !set)
+    return set;
+  if (::isatty(STDERR_FILENO) == 1)
+    std::cerr << "rdev-api: the administrator's key is " << fresh.text.reveal() << std::endl;
+  else
+    std::cerr << "rdev-api: the administrator's key is in " << h.data_dir->in("admin.key") << std::endl;
+  return done{};
+}
+
+std::string own_folder() {
+  return std::filesystem::read_symlink("/proc/self/exe").parent_path().string();
+}
+
+result<done> open_runner(house& h, const settings& s) {
+  const auto projects_dir = h.data_dir->in("projects");
+  const bool first_start = !std::filesystem::exists(projects_dir);
+  auto projects = make_local_projects({projects_dir, h.data_dir->in("project-records"), s.runner.local.user});
+  if (!projects)
+    return std::move(projects.error());
+  h.projects = std::move(*projects);
+  if (first_start)
+    if (auto demo = h.projects->create("demo", {}); !demo)
+      return std::move(demo.error());
+  local_runner_config config;
+  config.run_dir = h.data_dir->in("run");
+  config.projects_dir = projects_dir;
+  config.shim = own_folder() + "/rdev-shim";
+  config.user = s.runner.local.user;
+  config.pass_env = s.runner.local.pass_env;
+  config.min_free_bytes = s.runner.min_free_bytes;
+  auto processes = make_local_runner(std::move(config));
+  if (!processes)
+    return std::move(processes.error());
+  h.processes = std::move(*processes);
+  if (::geteuid() != 0)
+    h.log->warn("rdev-api is not root: commands run as its own user and can read what it can read");
+  return done{};
+}
+
+// In the order of their needs; the first that fails says what to mend.
+result<done> open_house(house& h, const settings& s) {
+  const auto step = [](result<done> outcome, auto next) { return outcome ? next() : std::move(outcome); };
+  return step(open_database(h, s), [&] {
+    return step(settle_admin(h, s), [&] {
+      return step(open_runner(h, s), [&]() -> result<done> {
+        auto node = h.data_dir->node();
+        if (!node)
+          return std::move(node.error());
+        h.self = {*node, s.server.node, "", h.processes->boot_tag()};
+        return done{};
+      });
+    });
+  });
+}
+
+supervisor::parts parts_of(const house& h, const settings& s) {
+  supervisor::parts out;
+  out.ingress.deadline = s.http.request_deadline;
+  out.auth.cache_lease = s.auth.cache_lease;
+  out.rate_limit.default_quota = s.limits.rps;
+  out.command_queue.node = h.self.id;
+  out.command_queue.start_intent = h.processes->boot_tag();
+  out.command_queue.max_running = s.commands.max_running;
+  out.command_queue.max_running_per_project = s.commands.max_running_per_project;
+  out.command_queue.default_timeout = duration_cast<seconds>(s.commands.default_timeout);
+  out.execution.max_output_bytes = s.output.max_bytes;
+  out.execution.kill_grace = s.commands.kill_grace;
+  out.execution.agent_argv = s.claude.argv;
+  out.execution.agent_hint = s.claude.missing_hint;
+  out.leases.self = h.self;
+  out.leases.renew = s.leases.renew;
+  out.leases.lease = s.leases.lease;
+  out.leases.scan = s.leases.scan;
+  const auto stores = h.stores;
+  out.make_key_store = [stores] { return postgres::make_key_store(stores); };
+  out.make_command_store = [stores] { return postgres::make_command_store(stores); };
+  out.make_output_store = [stores] { return postgres::make_output_store(stores); };
+  out.make_queries = [stores] { return postgres::make_command_queries(stores); };
+  out.make_lease_store = [stores] { return postgres::make_lease_store(stores); };
+  out.make_audit_log = [stores] { return postgres::make_audit_log(stores); };
+  out.processes = h.processes;
+  out.projects = h.projects;
+  return out;
+}
+
+struct actor_config : caf::actor_system_config {
+  explicit actor_config(const settings& s) {
+    set("scheduler.policy", caf::atom("sharing")); // idle threads sleep instead of polling
+    const auto cores = std::max(2U, std::thread::hardware_concurrency());
+    set("scheduler.max-threads",
+        s.actors.threads > 0 ? static_cast<std::size_t>(s.actors.threads) : std::size_t{cores});
+  }
+};
+
+void wait_for_ready(caf::scoped_actor& self, const supervisor::actor& boss) {
+  self->request(boss, caf::infinite, supervisor::ready{}).receive([](supervisor::started) {}, [](caf::error&) {});
+}
+
+// Running commands are left to go on: the next owner of their leases attaches to them.
+void drain(http::server& front, caf::scoped_actor& self, const directory& peers, const settings& s) {
+  const auto until = std::chrono::steady_clock::now() + s.server.drain_timeout;
+  front.drain();
+  self->send(peers.get<command_queue::actor>(), command_queue::rest{});
+  self->send(peers.get<streams::actor>(), streams::drain{});
+  self->send(peers.get<runner::actor>(), runner::abandon{});
+  self->request(peers.get<leases::actor>(), s.server.drain_timeout / 2, leases::leave{})
+      .receive([](leases::left) {}, [](caf::error&) {});
+  while (front.connections() > 0 && std::chrono::steady_clock::now() < until)
+    std::this_thread::sleep_for(std::chrono::milliseconds(10));
+}
+
+http::server_config front_of(const settings& s) {
+  http::server_config out;
+  out.listen = s.server.listen;
+  out.threads = s.http.threads;
+  out.max_connections = static_cast<std::size_t>(s.http.max_connections);
+  out.loop.limits.head_bytes = s.http.max_header_bytes;
+  out.loop.limits.body_bytes = s.http.max_body_bytes;
+  out.loop.request_timeout = s.http.request_timeout;
+  out.loop.keep_alive = s.http.keep_alive;
+  out.loop.write_timeout = s.http.write_timeout;
+  return out;
+}
+
+// Signals that end the server come to the main thread alone, by sigwait().
+sigset_t block_signals() {
+  sigset_t ending;
+  ::sigemptyset(&ending);
+  ::sigaddset(&ending, SIGTERM);
+  ::sigaddset(&ending, SIGINT);
+  ::pthread_sigmask(SIG_BLOCK, &ending, nullptr);
+  ::signal(SIGPIPE, SIG_IGN);
+  return ending;
+}
+
+void raise_descriptor_limit() {
+  rlimit limit{};
+  if (::getrlimit(RLIMIT_NOFILE, &limit) == 0) {
+    limit.rlim_cur = limit.rlim_max;
+    ::setrlimit(RLIMIT_NOFILE, &limit);
+  }
+}
+
+int run_house(house& h, const settings& s, const sigset_t& ending) {
+  directory peers;
+  health_board health;
+  const surroundings around{&peers, h.log.get(), h.metrics.get(), &health};
+  health.set("database", true, "ok");
+  actor_config config(s);
+  caf::actor_system system(config);
+  caf::scoped_actor self(system);
+  h.processes->watch([&peers, &self](const command_id& id) {
+    if (auto runner = peers.get<runner::actor>())
+      caf::anon_send(runner, runner::changed{id});
+  });
+  const auto boss = system.spawn(supervisor::behavior, around, parts_of(h, s));
+  wait_for_ready(self, boss);
+  int code = exit_good;
+  {
+    api_gate gate(system, around, s.http.request_deadline);
+    http::request_handler handler(
+        gate, *h.log, *h.metrics,
+        {s.http.trusted_proxies, duration_cast<seconds>(s.commands.max_timeout), s.sse.heartbeat});
+    auto front = http::server::start(handler, front_of(s));
+    auto published = front ? h.data_dir->publish_address((*front)->address()) : result<done>(front.error());
+    if (published) {
+      h.log->info("listening",
+                  {{"address", (*front)->address()}, {"node", h.self.id.text()}, {"version", std::string(version)}});
+      int signal = 0;
+      ::sigwait(&ending, &signal);
+      h.log->info("draining", {{"signal", std::int64_t{signal}}});
+      drain(**front, self, peers, s);
+    } else {
+      code = complain(published.error());
+    }
+  }
+  h.processes->watch({});
+  self->send(boss, supervisor::stop{});
+  return code;
+}
+
+int serve(const settings& s) {
+  const auto ending = block_signals();
+  raise_descriptor_limit();
+  ::mallopt(M_ARENA_MAX, arenas); // an arena for each of many threads would keep many large pages for ever
+  house h(s);
+  auto folder = data_dir::open(s.server.data_dir);
+  if (!folder) {
+    complain(folder.error());
+    return folder.error().code == fault::unavailable ? exit_busy_data_dir : exit_wrong_settings;
+  }
+  h.data_dir = std::move(*folder);
+  if (auto opened = open_house(h, s); !opened)
+    return complain(opened.error());
+  const int code = run_house(h, s, ending);
+  h.log->info("stopped");
+  return code;
+}
+
+int migrate(const settings& s) {
+  if (s.database.url.empty()) {
+    std::cerr << "rdev-api: migrate is for DATABASE_URL; serve brings the embedded database up to date by itself"
+              << std::endl;
+    return exit_wrong_settings;
+  }
+  auto schema = postgres::migrate(std::string(s.database.url.reveal()));
+  if (!schema)
+    return complain(schema.error());
+  std::cout << "the schema has version " << *schema << std::endl;
+  return exit_good;
+}
+
+int psql(const settings& s, const std::vector<std::string>& arguments) {
+  const auto conninfo =
+      s.database.url.empty() ? postgres::embedded_conninfo(s.server.data_dir) : std::string(s.database.url.reveal());
+  const auto trouble = postgres::become_psql(conninfo, arguments); // returns only when there is some
+  std::cerr << "rdev-api: " << trouble << std::endl;
+  return exit_fault;
+}
+
+std::map<std::string, std::string> environment() {
+  std::map<std::string, std::string> out;
+  for (char** entry = environ; *entry != nullptr; ++entry) {
+    const std::string_view text(*entry);
+    const auto equals = text.find('=');
+    if (equals != std::string_view::npos)
+      out.emplace(text.substr(0, equals), text.substr(equals + 1));
+  }
+  return out;
+}
+
+int run(int argc, char** argv) {
+  auto parsed = config::parse_command_line(argc, argv);
+  if (const auto* end = std::get_if<config::early_end>(&parsed)) {
+    (end->exit_code == 0 ? std::cout : std::cerr) << end->text;
+    return end->exit_code;
+  }
+  auto& invocation = std::get<config::invocation>(parsed);
+  if (invocation.what == config::verb::version) {
+    std::cout << "rdev-api " << version << std::endl;
+    return exit_good;
+  }
+  invocation.in.environment = environment();
+  auto loaded = config::load(invocation.in);
+  if (const auto* problems = std::get_if<std::vector<std::string>>(&loaded)) {
+    for (const auto& problem : *problems)
+      std::cerr << "rdev-api: " << problem << '\n';
+    return exit_wrong_settings;
+  }
+  const auto& s = std::get<settings>(loaded);
+  switch (invocation.what) {
+  case config::verb::serve:
+    return serve(s);
+  case config::verb::migrate:
+    return migrate(s);
+  case config::verb::psql:
+    return psql(s, invocation.rest);
+  case config::verb::check_config:
+  case config::verb::version:
+    break;
+  }
+  std::cout << "the settings are good" << std::endl;
+  return exit_good;
+}
+
+} // namespace
+
+} // namespace rdev
+
+int main(int argc, char** argv) {
+  try {
+    return rdev::run(argc, argv);
+  } catch (const std::exception& e) {
+    std::cerr << "rdev-api: " << e.what() << std::endl;
+    return 1;
+  }
+}

@@ -1,0 +1,92 @@
+#include "actors/ingress.hpp"
+
+#include "tests/support/actor_house.hpp"
+#include "tests/support/samples.hpp"
+
+namespace rdev::ingress {
+namespace {
+
+using namespace std::chrono_literals;
+
+class Ingress : public test::actor_house {
+protected:
+  Ingress() {
+    play_with<auth::actor>([this](caf::event_based_actor* me) {
+      return caf::behavior{[this, me](const auth::identify&) {
+        held.push_back(me->make_response_promise<answer<principal>>());
+        return held.back();
+      }};
+    });
+    made = system.spawn(behavior, around(), settings);
+    door = made;
+  }
+  ~Ingress() override {
+    kill(made);
+  }
+  auto knock() {
+    return ask<api_reply>(door, perform{{test::a_request(), {}, scope::admin, {}, {}, {}}});
+  }
+  std::size_t under_way() {
+    return caf::actor_cast<self_actor::stateful_pointer<state>>(made)->state.exchanges.size();
+  }
+
+  config settings;
+  self_actor made;
+  actor door;
+  std::vector<caf::typed_response_promise<answer<principal>>> held;
+};
+
+TEST_F(Ingress, GivesEveryRequestAnExchangeOfItsOwn) {
+  auto first = knock();
+  auto second = knock();
+  EXPECT_EQ(under_way(), 2U);
+  within<auth::actor>([this] {
+    held.at(1).deliver(answer<principal>(refusal{refusal_code::key_revoked, "", {}, {}}));
+  });
+  EXPECT_TRUE(first.open());
+  EXPECT_EQ(second.reply().what.why().code, refusal_code::key_revoked);
+  EXPECT_EQ(under_way(), 1U);
+}
+
+TEST_F(Ingress, EndsExchangesThatAreOverdue) {
+  auto early = knock();
+  advance(6s);
+  auto late = knock();
+  advance(3900ms);
+  EXPECT_TRUE(early.open());
+  advance(700ms);
+  EXPECT_EQ(early.reply().what.why().code, refusal_code::service_unavailable);
+  EXPECT_TRUE(late.open());
+  advance(6s);
+  EXPECT_EQ(late.reply().what.why().code, refusal_code::service_unavailable);
+  EXPECT_EQ(under_way(), 0U);
+}
+
+TEST_F(Ingress, PassesReadersOfStreamsToStreams) {
+  play<streams::actor>([](const read_stream& what) {
+    stream_news news;
+    news.draining = what.wait == 7ms;
+    return answer<stream_news>(news);
+  });
+  auto news = ask<answer<stream_news>>(door, read_stream{{}, {}, 7ms});
+  EXPECT_TRUE(news.reply()->draining);
+}
+
+TEST_F(Ingress, PassesReadersOfStoredBytesToQueries) {
+  play<queries::actor>([](const queries::stored& what) {
+    output_bytes bytes;
+    bytes.end = what.what.offset;
+    return bytes;
+  });
+  auto bytes = ask<output_bytes>(door, read_bytes{{command_id::make(), stream::err, 42}});
+  EXPECT_EQ(bytes.reply().end, 42U);
+}
+
+TEST_F(Ingress, AnswersReadersWithAFaultWhileStreamsIsAway) {
+  auto gone = play<streams::actor>([](const read_stream&) { return answer<stream_news>(stream_news{}); });
+  kill(gone);
+  EXPECT_EQ(ask<answer<stream_news>>(door, read_stream{}).failed(), fault::unavailable);
+}
+
+} // namespace
+} // namespace rdev::ingress

@@ -1,0 +1,216 @@
+#include "actors/leases.hpp"
+
+#include "adapters/memory/memory_stores.hpp"
+#include "tests/support/actor_house.hpp"
+#include "tests/support/samples.hpp"
+
+#include <gmock/gmock.h>
+
+namespace rdev::leases {
+namespace {
+
+using namespace std::chrono_literals;
+using ::testing::IsEmpty;
+using ::testing::SizeIs;
+
+class Leases : public test::actor_house {
+protected:
+  Leases() {
+    key = test::a_key();
+    world->put_key(key);
+    world->set_clock([this] { return start_of_time + (now_here() - began); });
+    settings.self = {node_id::make(), "here", "", ""};
+    meet_runner();
+  }
+
+  // The database's clock follows virtual time.
+  std::chrono::microseconds now_here() {
+    return std::chrono::duration_cast<std::chrono::microseconds>(scheduler.clock().current_time.time_since_epoch());
+  }
+  void meet_runner() {
+    play<runner::actor>(
+        [this](runner::run& what) {
+          ++hand_overs;
+          for (auto& one : what.leases)
+            handed.push_back(std::move(one));
+          return runner::running{static_cast<int>(handed.size())};
+        },
+        [this](const runner::stop& what) { stops.push_back(what); }, [this](runner::abandon) { ++abandoned; });
+  }
+  void start() {
+    leases = open(behavior, around(), settings, memory::make_lease_store(world));
+    run();
+  }
+  lease a_command_of(const node_id& node) {
+    new_command one{{command_id::make(), key.id, key.family, test::a_script(), {}}, test::a_request(), "sample", {}};
+    EXPECT_TRUE(commands->submit({&one, 1}));
+    return commands->claim({node, "boot-1", 1, 64})->at(0);
+  }
+  // Another node that beats once.
+  node_id another_node() {
+    node_info other{node_id::make(), "there", "", ""};
+    EXPECT_TRUE(memory::make_lease_store(world)->beat(other, 2s));
+    return other.id;
+  }
+
+  const timestamp start_of_time = now_utc();
+  const std::chrono::microseconds began = now_here();
+  std::shared_ptr<memory::world> world = memory::make_world();
+  std::shared_ptr<command_store> commands = memory::make_command_store(world);
+  api_key key;
+  config settings;
+  actor leases;
+  int hand_overs = 0;
+  int abandoned = 0;
+  std::vector<lease> handed;
+  std::vector<runner::stop> stops;
+};
+
+TEST_F(Leases, BeatsAtEveryInterval) {
+  start();
+  EXPECT_THAT(world->calls("leases.beat"), SizeIs(1));
+  advance(5s);
+  EXPECT_THAT(world->calls("leases.beat"), SizeIs(11));
+}
+
+TEST_F(Leases, ReclaimsItsOwnCommandsOnceAfterAStart) {
+  const auto before = a_command_of(settings.self.id);
+  start();
+  ASSERT_THAT(handed, SizeIs(1));
+  EXPECT_EQ(handed[0].what.id, before.what.id);
+  EXPECT_GT(handed[0].token, before.token);
+  EXPECT_EQ(handed[0].attempt, 2);
+  advance(5s);
+  EXPECT_THAT(world->calls("leases.reclaim"), SizeIs(1));
+}
+
+TEST_F(Leases, ReclaimsAgainWhenTheRunnerHasRestarted) {
+  const auto before = a_command_of(settings.self.id);
+  start();
+  tell(leases, reclaim{});
+  ASSERT_THAT(handed, SizeIs(2));
+  EXPECT_EQ(handed[1].what.id, before.what.id);
+  EXPECT_GT(handed[1].token, handed[0].token);
+}
+
+TEST_F(Leases, HandsOverNothingTooSoThatTheRunnerReportsItsLoad) {
+  start();
+  EXPECT_EQ(hand_overs, 1);
+  tell(leases, reclaim{});
+  EXPECT_EQ(hand_overs, 2);
+  advance(5s); // scans that find nothing hand nothing over
+  EXPECT_EQ(hand_overs, 2);
+}
+
+TEST_F(Leases, ReclaimsAtTheNextBeatWhatItCouldNotHandOver) {
+  const auto before = a_command_of(settings.self.id);
+  kill(peers.get<runner::actor>());
+  start();
+  EXPECT_THAT(handed, IsEmpty());
+  meet_runner();
+  advance(600ms);
+  ASSERT_THAT(handed, SizeIs(1));
+  EXPECT_EQ(handed[0].what.id, before.what.id);
+}
+
+TEST_F(Leases, ReclaimsNothingBeforeItsRowIsInTheStore) {
+  a_command_of(settings.self.id);
+  world->unreachable(true);
+  start();
+  tell(leases, reclaim{});
+  EXPECT_THAT(world->calls("leases.reclaim"), IsEmpty());
+  world->unreachable(false);
+  advance(600ms);
+  EXPECT_THAT(handed, SizeIs(1));
+}
+
+TEST_F(Leases, AdoptsCommandsOfANodeOnlyAfterItsLeaseHasPassed) {
+  const auto orphan = a_command_of(another_node());
+  start();
+  advance(1900ms);
+  EXPECT_THAT(handed, IsEmpty());
+  advance(700ms);
+  ASSERT_THAT(handed, SizeIs(1));
+  EXPECT_EQ(handed[0].what.id, orphan.what.id);
+  EXPECT_GT(handed[0].token, orphan.token);
+  EXPECT_EQ(world->leases().at(0).node, settings.self.id);
+}
+
+TEST_F(Leases, AdoptsNoMoreAtOnceThanItMay) {
+  settings.adopt_at_once = 2;
+  const auto gone = node_id::make(); // a node that has no row at all
+  for (int i = 0; i < 5; ++i)
+    a_command_of(gone);
+  start();
+  advance(490ms);
+  EXPECT_THAT(handed, SizeIs(2));
+  advance(1s);
+  EXPECT_THAT(handed, SizeIs(5));
+}
+
+TEST_F(Leases, RepeatsWishesToCancelUntilTheCommandEnds) {
+  const auto mine = a_command_of(settings.self.id);
+  a_command_of(another_node());
+  start();
+  advance(1s);
+  EXPECT_THAT(stops, IsEmpty());
+  ASSERT_TRUE(commands->cancel({mine.what.id, cancel_reason::timeout, {}, "system", {}}));
+  advance(1s);
+  ASSERT_THAT(stops, SizeIs(2));
+  EXPECT_EQ(stops[0].command, mine.what.id);
+  EXPECT_EQ(stops[0].reason, cancel_reason::timeout);
+}
+
+TEST_F(Leases, DropsEverythingWhenTheNodeWasTakenForDeadAndComesBack) {
+  start();
+  a_command_of(settings.self.id);
+  world->fence(settings.self.id);
+  advance(510ms);
+  EXPECT_EQ(abandoned, 1);
+  EXPECT_THAT(handed, IsEmpty());
+  advance(510ms);
+  EXPECT_EQ(abandoned, 1);
+  EXPECT_THAT(handed, SizeIs(1));
+}
+
+TEST_F(Leases, BeatsOnWhileTheStoreIsAway) {
+  start();
+  world->unreachable(true);
+  advance(3s);
+  EXPECT_GT(counts.count("fault_seen leases"), 5);
+  EXPECT_EQ(abandoned, 0);
+  world->unreachable(false);
+  const auto orphan = a_command_of(node_id::make());
+  advance(1s);
+  ASSERT_THAT(handed, SizeIs(1));
+  EXPECT_EQ(handed[0].what.id, orphan.what.id);
+}
+
+TEST_F(Leases, GivesItsRowBackWhenItLeavesAndBeatsNoMore) {
+  start();
+  const auto mine = a_command_of(settings.self.id);
+  ask<left>(leases, leave{}).reply();
+  const auto beats = world->calls("leases.beat").size();
+  advance(5s);
+  EXPECT_THAT(world->calls("leases.beat"), SizeIs(beats));
+  auto taken = memory::make_lease_store(world)->adopt(node_id::make(), 10);
+  ASSERT_THAT(*taken, SizeIs(1));
+  EXPECT_EQ(taken->at(0).what.id, mine.what.id);
+}
+
+TEST_F(Leases, RepeatsUpkeepSoonerAfterAFault) {
+  start();
+  EXPECT_THAT(world->calls("leases.upkeep"), SizeIs(1));
+  advance(60s);
+  EXPECT_THAT(world->calls("leases.upkeep"), SizeIs(1));
+  world->fail_next_of("leases.upkeep", fault::unavailable);
+  settings.upkeep = 20s;
+  kill(leases);
+  start();
+  EXPECT_THAT(world->calls("leases.upkeep"), SizeIs(2));
+  advance(11s);
+  EXPECT_THAT(world->calls("leases.upkeep"), SizeIs(3));
+}
+
+} // namespace
+} // namespace rdev::leases

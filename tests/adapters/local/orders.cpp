@@ -1,0 +1,143 @@
+// The order of a command, as it goes to the shim, and the files of a run folder.
+#include "adapters/local/order.hpp"
+#include "adapters/local/run_files.hpp"
+#include "tests/adapters/local/local_rig.hpp"
+
+#include <fcntl.h>
+
+#include <random>
+
+namespace rdev::local {
+
+namespace {
+
+order full_order() {
+  order o;
+  o.folder = "/run/x";
+  o.boot_tag = "tag/1";
+  o.working_dir = "/w";
+  o.change_user = true;
+  o.uid = 7;
+  o.gid = 4'000'000'000U;
+  o.groups = {1, 2, 3};
+  o.script = std::string("echo\0x\n", 7);
+  o.argv = {"a", "", "c\xff"};
+  o.environment = {"A=1", "B="};
+  o.stdin_text = "in";
+  o.max_bytes = 1ULL << 40U;
+  o.missing_hint = "hint";
+  return o;
+}
+
+void expect_same(const order& a, const order& b) {
+  EXPECT_EQ(a.folder, b.folder);
+  EXPECT_EQ(a.boot_tag, b.boot_tag);
+  EXPECT_EQ(a.working_dir, b.working_dir);
+  EXPECT_EQ(a.change_user, b.change_user);
+  EXPECT_EQ(a.uid, b.uid);
+  EXPECT_EQ(a.gid, b.gid);
+  EXPECT_EQ(a.groups, b.groups);
+  EXPECT_EQ(a.script, b.script);
+  EXPECT_EQ(a.argv, b.argv);
+  EXPECT_EQ(a.environment, b.environment);
+  EXPECT_EQ(a.stdin_text, b.stdin_text);
+  EXPECT_EQ(a.max_bytes, b.max_bytes);
+  EXPECT_EQ(a.missing_hint, b.missing_hint);
+}
+
+} // namespace
+
+TEST(Order, ComesOutAsItWentIn) {
+  for (const auto& o : {full_order(), order{}}) {
+    const auto back = decode(encode(o));
+    ASSERT_TRUE(back);
+    expect_same(o, *back);
+  }
+  auto empty_script = full_order();
+  empty_script.script = "";
+  EXPECT_EQ(decode(encode(empty_script))->script, "");
+}
+
+TEST(Order, IsRefusedWhenAnythingIsMissingOrLeftOver) {
+  const auto whole = encode(full_order());
+  for (std::size_t n = 0; n < whole.size(); ++n)
+    EXPECT_FALSE(decode(whole.substr(0, n))) << n;
+  EXPECT_FALSE(decode(whole + "x"));
+  EXPECT_FALSE(decode("y" + whole.substr(1)));
+}
+
+TEST(Order, DamageNeverReadsBeyondTheBytes) {
+  const auto seed = std::random_device{}();
+  SCOPED_TRACE("seed " + std::to_string(seed));
+  std::mt19937 random(seed);
+  const auto whole = encode(full_order());
+  std::size_t refused = 0;
+  for (int i = 0; i < 20'000; ++i) {
+    auto damaged = whole;
+    for (int n = 0; n < 3; ++n)
+      damaged[random() % damaged.size()] = static_cast<char>(random());
+    if (!decode(damaged))
+      ++refused;
+  }
+  EXPECT_GT(refused, 0U);
+}
+
+class RunFiles : public ::testing::Test {
+protected:
+  test::local_rig rig;
+  std::string folder = rig.dir;
+};
+
+TEST_F(RunFiles, TheStartFileIsTakenOnce) {
+  descriptor first;
+  descriptor second;
+  EXPECT_EQ(take_start(folder, first), claim::won);
+  EXPECT_EQ(take_start(folder, second), claim::taken);
+  EXPECT_EQ(take_start(folder + "/nowhere", second), claim::failed);
+  bool being_written = false;
+  EXPECT_FALSE(read_start(folder, being_written));
+  EXPECT_TRUE(being_written);
+  ASSERT_TRUE(write_start(first, {false, 42, 4711, "tag/1"}));
+  const auto record = read_start(folder, being_written);
+  ASSERT_TRUE(record);
+  EXPECT_FALSE(being_written);
+  EXPECT_FALSE(record->cancelled);
+  EXPECT_EQ(record->shim, 42);
+  EXPECT_EQ(record->starttime, 4711U);
+  EXPECT_EQ(record->boot_tag, "tag/1");
+}
+
+TEST_F(RunFiles, AHalfWrittenStartFileIsStillBeingWritten) {
+  for (const auto* half : {"", "r", "run 42 47", "run 42 4711 ta", "cancell"}) {
+    std::ofstream(folder + "/start") << half;
+    bool being_written = false;
+    EXPECT_FALSE(read_start(folder, being_written)) << half;
+    EXPECT_TRUE(being_written) << half;
+  }
+}
+
+TEST_F(RunFiles, TheEndIsRecordedInTheRoomSetAside) {
+  EXPECT_FALSE(read_end(folder));
+  ASSERT_TRUE(reserve_end(folder));
+  EXPECT_FALSE(read_end(folder));
+  const end_record r{255, 64, true, 1000, ~0ULL, ~0ULL, ~0ULL, ~0ULL, true};
+  ASSERT_TRUE(write_end(folder, r));
+  const auto back = read_end(folder);
+  ASSERT_TRUE(back);
+  EXPECT_EQ(back->exit_code, 255);
+  EXPECT_EQ(back->signal, 64);
+  EXPECT_TRUE(back->killed);
+  EXPECT_EQ(back->survivors, 1000);
+  EXPECT_EQ(back->out_bytes, ~0ULL);
+  EXPECT_EQ(back->err_total, ~0ULL);
+  EXPECT_TRUE(back->output_lost);
+  EXPECT_EQ(std::filesystem::file_size(folder + "/code"), 256U);
+}
+
+TEST_F(RunFiles, AProcessIsToldFromALaterOneByItsStartTime) {
+  EXPECT_TRUE(starttime_of(::getpid()));
+  EXPECT_EQ(starttime_of(::getpid()), starttime_of(::getpid()));
+  EXPECT_FALSE(starttime_of(0x3fffffff));
+}
+
+} // namespace rdev::local

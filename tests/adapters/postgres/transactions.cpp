@@ -1,0 +1,232 @@
+// What stands in the tables: one transaction for everything that belongs together, and nothing in clear that is sealed.
+#include "adapters/postgres/arrays.hpp"
+#include "tests/support/contracts/store_contract.hpp"
+#include "tests/support/test_database.hpp"
+
+#include <thread>
+
+namespace rdev::test {
+
+class Transactions : public ::testing::Test {
+protected:
+  void SetUp() override {
+    commands = postgres::make_command_store(db.stores());
+    keys = postgres::make_key_store(db.stores());
+    leases = postgres::make_lease_store(db.stores());
+    key = some_key();
+    key_writer w;
+    w.family = key.family;
+    ASSERT_EQ(value_of(keys->create(key, {}, w)).verdict, mint_verdict::created);
+    before = counts();
+  }
+  [[nodiscard]] new_command a_command() const {
+    new_command out;
+    out.what.id = command_id::make();
+    out.what.key = key.id;
+    out.what.family = key.family;
+    out.what.what.project = "demo";
+    out.what.what.script = "echo";
+    out.what.what.env = {{"TOKEN", secret("very-secret-value")}};
+    out.from = {"req_1", "trace", "127.0.0.1", "POST", "/projects/demo/shell"};
+    out.actor_name = "tester";
+    out.idempotency = idempotency{out.what.id.text(), digest_of(1)};
+    return out;
+  }
+  // command, secret, queue, lease, result, audit, event, idempotency
+  [[nodiscard]] std::vector<int> counts() const {
+    std::vector<int> out;
+    for (const auto* table :
+         {"command", "command_secret", "queue_item", "lease", "command_result", "audit_log", "event", "idempotency"})
+      out.push_back(std::stoi(db.one(std::string("SELECT count(*) FROM ") + table)));
+    return out;
+  }
+  [[nodiscard]] std::vector<int> grown() const {
+    auto out = counts();
+    for (std::size_t i = 0; i < out.size(); ++i)
+      out[i] -= before[i];
+    return out;
+  }
+  void forbid(const std::string& what, const std::string& table) const {
+    db.run("CREATE OR REPLACE FUNCTION forbidden() RETURNS trigger LANGUAGE plpgsql AS "
+           "$$ BEGIN RAISE EXCEPTION 'not today'; END $$");
+    db.run("CREATE TRIGGER forbidden BEFORE " + what + " ON " + table + " FOR EACH ROW EXECUTE FUNCTION forbidden()");
+  }
+  void allow(const std::string& table) const {
+    db.run("DROP TRIGGER forbidden ON " + table);
+  }
+  lease claimed() {
+    const auto got = value_of(commands->claim({node_id::make(), machine, 1, 64}));
+    EXPECT_EQ(got.size(), 1U);
+    return got.empty() ? lease{} : got[0];
+  }
+
+  test_database db;
+  std::shared_ptr<command_store> commands;
+  std::shared_ptr<key_store> keys;
+  std::shared_ptr<lease_store> leases;
+  api_key key;
+  std::vector<int> before;
+};
+
+TEST_F(Transactions, ASubmissionWritesARowOfEverything) {
+  const std::vector<new_command> batch{a_command(), a_command()};
+  ASSERT_TRUE(commands->submit(batch));
+  EXPECT_EQ(grown(), (std::vector<int>{2, 2, 2, 0, 0, 2, 2, 2}));
+}
+
+TEST_F(Transactions, AFailureInTheMiddleOfASubmissionLeavesNothing) {
+  for (const auto* table : {"command", "command_secret", "queue_item", "audit_log", "event", "idempotency"}) {
+    forbid("INSERT", table);
+    const std::vector<new_command> batch{a_command(), a_command()};
+    const auto failed = commands->submit(batch);
+    ASSERT_FALSE(failed) << table;
+    EXPECT_EQ(failed.error().code, fault::internal);
+    EXPECT_EQ(grown(), std::vector<int>(8, 0)) << table;
+    allow(table);
+    EXPECT_TRUE(commands->submit(batch)) << "and the session is still of use";
+    before = counts();
+  }
+}
+
+TEST_F(Transactions, AFailureInTheMiddleOfAClaimLeavesTheCommandInTheQueue) {
+  const auto one = a_command();
+  ASSERT_TRUE(commands->submit({&one, 1}));
+  before = counts();
+  for (const auto* table : {"lease", "event"}) {
+    forbid("INSERT", table);
+    EXPECT_FALSE(commands->claim({node_id::make(), machine, 1, 64})) << table;
+    EXPECT_EQ(grown(), std::vector<int>(8, 0)) << table;
+    allow(table);
+  }
+  EXPECT_EQ(claimed().what.id, one.what.id);
+  EXPECT_EQ(grown(), (std::vector<int>{0, 0, -1, 1, 0, 0, 1, 0}));
+}
+
+TEST_F(Transactions, AFailureInTheMiddleOfACompletionLeavesTheLease) {
+  const auto one = a_command();
+  ASSERT_TRUE(commands->submit({&one, 1}));
+  const auto l = claimed();
+  before = counts();
+  const completion end{l.what.id, l.token, {}};
+  for (const auto* table : {"command_result", "audit_log", "event"}) {
+    forbid("INSERT", table);
+    EXPECT_FALSE(commands->complete({&end, 1})) << table;
+    EXPECT_EQ(grown(), std::vector<int>(8, 0)) << table;
+    allow(table);
+  }
+  EXPECT_EQ(value_of(commands->complete({&end, 1})), std::vector<bool>{true});
+  EXPECT_EQ(grown(), (std::vector<int>{0, -1, 0, -1, 1, 1, 1, 0}));
+}
+
+TEST_F(Transactions, ACancelInTheQueueWritesAResultWithAuditAndEvent) {
+  const auto one = a_command();
+  ASSERT_TRUE(commands->submit({&one, 1}));
+  before = counts();
+  const cancel_order order{one.what.id, cancel_reason::user, key.id, "tester", one.from};
+  forbid("INSERT", "audit_log");
+  EXPECT_FALSE(commands->cancel(order));
+  EXPECT_EQ(grown(), std::vector<int>(8, 0));
+  allow("audit_log");
+  EXPECT_EQ(value_of(commands->cancel(order)), cancel_verdict::never_ran);
+  EXPECT_EQ(grown(), (std::vector<int>{0, -1, -1, 0, 1, 1, 1, 0}));
+}
+
+TEST_F(Transactions, TheEnvironmentIsSealedAtRestAndGoneWithTheEnd) {
+  const auto one = a_command();
+  ASSERT_TRUE(commands->submit({&one, 1}));
+  for (const auto* table : {"command", "command_secret", "audit_log", "event", "queue_item"})
+    EXPECT_EQ(db.one(std::string("SELECT count(*) FROM ") + table +
+                     " t WHERE t::text LIKE '%very-secret-value%' OR t::text LIKE '%" +
+                     postgres::bytea_hex("very-secret-value").substr(2) + "%'"),
+              "0")
+        << table;
+  EXPECT_EQ(db.one("SELECT count(*) FROM command WHERE spec::text LIKE '%TOKEN%'"), "1") << "names are no secret";
+  const auto l = claimed();
+  EXPECT_EQ(l.what.what.env.at(0).value.reveal(), "very-secret-value");
+  const completion end{l.what.id, l.token, {}};
+  ASSERT_TRUE(commands->complete({&end, 1}));
+  EXPECT_EQ(db.one("SELECT count(*) FROM command_secret"), "0");
+}
+
+TEST_F(Transactions, ACommandWhoseEnvironmentCannotBeOpenedIsLostAndStopsNobodyElse) {
+  const std::vector<new_command> batch{a_command(), a_command()};
+  ASSERT_TRUE(commands->submit(batch));
+  db.run("UPDATE command_secret SET env = '\\x0102' WHERE command_id = '" + batch[0].what.id.uuid() + "'");
+  const auto got = value_of(commands->claim({node_id::make(), machine, 10, 64}));
+  ASSERT_EQ(got.size(), 1U);
+  EXPECT_EQ(got[0].what.id, batch[1].what.id);
+  EXPECT_EQ(db.one("SELECT status FROM command_result"), "lost");
+  EXPECT_EQ(db.one("SELECT count(*) FROM lease"), "1");
+}
+
+TEST_F(Transactions, ACommandCommittedWhileAClaimWaitsForItsTurnIsHandedOutToo) {
+  const auto first = a_command();
+  ASSERT_TRUE(commands->submit({&first, 1}));
+  const auto submitter = postgres::make_command_store(db.stores());
+  ASSERT_TRUE(submitter->existing({&first.what.id, 1})); // it is connected
+  std::vector<lease> got;
+  for (int i = 0; i < 30 && got.empty(); ++i) { // on a busy machine the wait may be longer than the lock's time-out
+    std::jthread claimer;
+    const session_lock other_claimer(db, 7233960002);
+    claimer = std::jthread([&] {
+      if (auto r = commands->claim({node_id::make(), machine, 100, 64}))
+        got = std::move(*r);
+    });
+    ASSERT_TRUE(other_claimer.somebody_waits());
+    const auto second = a_command();
+    ASSERT_TRUE(submitter->submit({&second, 1}));
+  }
+  EXPECT_EQ(std::to_string(got.size()), db.one("SELECT count(*) FROM lease")) << "a lease that nobody was told of";
+  EXPECT_GE(got.size(), 2U);
+}
+
+TEST_F(Transactions, ARevocationRaisesTheEpochOnce) {
+  key_writer w;
+  w.by = key.id;
+  w.actor_name = "tester";
+  const auto epoch = [&] { return std::stoi(db.one("SELECT epoch FROM auth_epoch")); };
+  const auto at_first = epoch();
+  ASSERT_TRUE(keys->revoke(key.id, w));
+  EXPECT_EQ(epoch(), at_first + 1);
+  ASSERT_TRUE(keys->revoke(key.id, w));
+  ASSERT_TRUE(keys->revoke(key_id::make(), w));
+  EXPECT_EQ(epoch(), at_first + 1);
+  EXPECT_EQ(db.one("SELECT count(*) FROM audit_log WHERE action = 'key.revoke'"), "1");
+  EXPECT_EQ(db.one("SELECT count(*) FROM event WHERE event = 'key.revoked'"), "1");
+}
+
+TEST_F(Transactions, AFailureInTheMiddleOfAKeysCreationLeavesNothing) {
+  key_writer w;
+  w.family = key.family;
+  w.from = {"req", "", "127.0.0.1", "POST", "/keys"};
+  for (const auto* table : {"audit_log", "event", "idempotency"}) {
+    w.idempotency = idempotency{table, digest_of(1)};
+    const auto k = some_key("another");
+    forbid("INSERT", table);
+    EXPECT_FALSE(keys->create(k, {}, w)) << table;
+    EXPECT_EQ(grown(), std::vector<int>(8, 0)) << table;
+    EXPECT_FALSE(value_of(keys->find(k.id)).has_value());
+    allow(table);
+  }
+}
+
+TEST_F(Transactions, RecordsOfTheAuditLogStandThereWhole) {
+  audit_record r;
+  r.actor = key.id;
+  r.actor_name = "a \"b\"";
+  r.action = "request.refused";
+  r.target = "{x}";
+  r.outcome = "refused";
+  r.reason = "FORBIDDEN";
+  r.from = {"req_9", "trace", "10.0.0.1", "GET", "/x"};
+  r.detail = {{"k\n", "v\\"}};
+  ASSERT_TRUE(postgres::make_audit_log(db.stores())->append({&r, 1}));
+  const auto row =
+      db.rows("SELECT actor_key, actor_name, action, target, project, outcome, reason, client_ip, request_id, "
+              "trace_id, detail->>E'k\\n' FROM audit_log ORDER BY id DESC LIMIT 1")
+          .at(0);
+  EXPECT_EQ(row, (std::vector<std::string>{key.id.uuid(), "a \"b\"", "request.refused", "{x}", "NULL", "refused",
+                                           "FORBIDDEN", "10.0.0.1", "req_9", "trace", "v\\"}));
+}
+
+} // namespace rdev::test

@@ -1,0 +1,207 @@
+#include "tests/fuzz/targets.hpp"
+
+#include "adapters/crypto.hpp"
+#include "adapters/http/bodies.hpp"
+#include "adapters/http/routes.hpp"
+#include "adapters/json/json.hpp"
+#include "config/settings.hpp"
+#include "config/units.hpp"
+#include "messages/values/addresses.hpp"
+#include "messages/values/ids.hpp"
+#include "messages/values/output.hpp"
+#include "messages/values/time.hpp"
+
+#include <array>
+#include <cstdlib>
+#include <iostream>
+
+namespace rdev::fuzz {
+
+namespace {
+
+void must(bool holds, std::string_view law) {
+  if (holds)
+    return;
+  std::cerr << "does not hold: " << law << '\n';
+  std::abort();
+}
+
+// ---- values
+void ids(std::string_view input) {
+  if (const auto id = command_id::parse(input)) {
+    must(id->text() == input, "an id is written as it was read");
+    must(command_id::from_uuid(id->uuid()) == id, "a UUID is read as it was written");
+  }
+  if (const auto bytes = from_uuid_text(input))
+    must(from_uuid_text(to_uuid_text(*bytes)) == bytes, "a UUID is read as it was written");
+}
+
+void times(std::string_view input) {
+  if (const auto t = from_rfc3339(input))
+    must(from_rfc3339(to_rfc3339(*t)) == std::chrono::floor<std::chrono::milliseconds>(*t),
+         "a time survives in milliseconds");
+}
+
+void addresses(std::string_view input) {
+  if (const auto a = ip_address::parse(input))
+    must(ip_address::parse(a->text()) == a, "an address is read as it was written");
+  if (const auto n = ip_network::parse(input)) {
+    must(n->contains(n->address), "a network holds its own address");
+    must(n->contains(*n), "a network holds itself");
+    must(ip_network::parse(n->text()).has_value(), "a network is read as it was written");
+  }
+  const std::array trusted{*ip_network::parse("10.0.0.0/8"), *ip_network::parse("::1")};
+  const auto client = client_address(*ip_address::parse("10.0.0.1"), input, trusted);
+  must(ip_address::parse(client.text()) == client, "the client has an address");
+}
+
+void event_ids(std::string_view input) {
+  if (const auto p = from_event_id(input))
+    must(to_event_id(*p) == input, "an event id is written as it was read");
+}
+
+void frames(std::string_view input) {
+  chunk c;
+  c.bytes = std::make_shared<const std::string>(input);
+  for (const auto how : {framing::line, framing::chunk}) {
+    std::string all;
+    cut_frames(c, 0, how, [&](const frame& f) {
+      must(f.bytes.size() <= max_frame_bytes, "a frame has a bound");
+      all.append(f.bytes);
+      if (f.eol)
+        all += '\n';
+    });
+    must(all == input, "frames make up the stream");
+  }
+  std::size_t sum = 0;
+  for (const auto n : chunk_sizes(input))
+    sum += n;
+  must(sum == input.size(), "chunks make up the stream");
+  must(storable_prefix(input, false) <= input.size(), "no more is stored than there is");
+}
+
+// ---- crypto
+void keys(std::string_view input) {
+  const auto prefix = key_prefix_of(input);
+  must(prefix.empty() || input.starts_with(prefix), "a key begins with its prefix");
+}
+
+void sealed(std::string_view input) {
+  static const auto sealer = std::move(*make_sealer("k1:YWFhYWFhYWFhYWFhYWFhYWFhYWFhYWFhYWFhYWFhYWE="));
+  must(!sealer->open(input, "place"), "nobody can make up a sealed value");
+  const auto plain = sealer->open(sealer->seal(input, "place"), "place");
+  must(plain && *plain == input, "what was sealed can be opened");
+  (void)make_sealer(input);
+}
+
+// ---- json and bodies
+void json_text(std::string_view input) {
+  const auto parsed = json::parse(input);
+  const auto* v = std::get_if<json::value>(&parsed);
+  if (v == nullptr)
+    return;
+  must(valid_utf8(v->text()), "what was taken is UTF-8");
+  const auto again = json::parse(v->text());
+  must(std::holds_alternative<json::value>(again), "what was taken can be written and read");
+  const bool has_fraction = v->text().find_first_of(".eE") != std::string::npos; // its last bit may change
+  must(has_fraction || std::get<json::value>(again).text() == v->text(), "and is the same then");
+}
+
+void bodies(std::string_view input) {
+  for (const auto* schema :
+       {"ShellRequest", "GitRequest", "ClaudeRequest", "ProjectRequest", "KeyRequest", "RotateRequest"}) {
+    const auto body = http::parse_body(schema, input);
+    if (!body) {
+      must(!body.why().details.empty(), "a refusal says why");
+      continue;
+    }
+    const std::string_view name(schema);
+    if (name == "ProjectRequest")
+      (void)http::create_project_from(*body);
+    else if (name == "KeyRequest")
+      (void)http::create_key_from(*body);
+    else if (name == "RotateRequest")
+      (void)http::rotate_key_from(key_id(), *body);
+    else
+      (void)http::submit_from(name == "GitRequest" ? command_type::git : command_type::shell, "demo", *body,
+                              std::chrono::hours(1));
+  }
+}
+
+// ---- http
+void request_lines(std::string_view input) {
+  const auto question = input.find('?');
+  const auto path = input.substr(0, question);
+  const auto query = question == std::string_view::npos ? std::string_view{} : input.substr(question + 1);
+  for (const auto* method : {"GET", "POST", "DELETE", "PUT"}) {
+    const auto m = http::find_route(method, path);
+    if (!m || m->found == nullptr || m->found->make == nullptr)
+      continue;
+    http::call c;
+    c.path = m->path;
+    c.query = http::parse_query(query);
+    c.last_event_id = query;
+    const auto made = m->found->make(c);
+    must(made || !made.why().message.empty(), "a refusal says why");
+  }
+}
+
+// ---- config
+void settings_text(std::string_view input) {
+  (void)config::parse_duration(input);
+  (void)config::parse_size(input);
+  config::inputs in;
+  in.environment["HOME"] = "/home/someone";
+  for (const auto& key : config::known_keys()) {
+    in.flags = {{key, std::string(input)}};
+    const auto loaded = config::load(in);
+    const auto* wrong = std::get_if<std::vector<std::string>>(&loaded);
+    must(wrong == nullptr || !wrong->empty(), "a refusal says why");
+  }
+}
+
+constexpr std::array<std::string_view, 3> id_seeds{
+    "cmd_01j9x2k4e7f8g9h0j1k2m3n4p5", "0192f0c1-7a2b-7c3d-8e4f-0123456789ab", "cmd_7zzzzzzzzzzzzzzzzzzzzzzzzz"};
+constexpr std::array<std::string_view, 2> time_seeds{"2026-11-23T08:19:58.123456Z", "2024-02-29T00:00:00Z"};
+constexpr std::array<std::string_view, 4> address_seeds{"10.0.0.0/8", "2001:db8::/32", "::ffff:10.0.0.1/104",
+                                                        "198.51.100.1, 10.0.0.2, x"};
+constexpr std::array<std::string_view, 2> event_seeds{"3-17", "4294967295-0"};
+constexpr std::array<std::string_view, 2> frame_seeds{"one\ntwo\r\n\nthree", "\xe2\x82\xac\xf0\x9f\x9a\x80\xff\n"};
+constexpr std::array<std::string_view, 2> key_seeds{"rdev_0aZ9bY8c_The0quick1brown2fox3jumps4o1NZWuZ",
+                                                    "rdev_AAAAAAAA_"};
+constexpr std::array<std::string_view, 2> sealed_seeds{"\1\2k1aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa", "k2:YWFh,k1:"};
+constexpr std::array<std::string_view, 4> json_seeds{R"({"a":[1,-2.5e3,true,null,"\u00e9\ud83d\ude80"],"b":{"c":""}})",
+                                                     R"(["\udc00"])", "[[[[]]]]",
+                                                     "[0.000000000000000000000000000000000000001e-300,1e308]"};
+constexpr std::array<std::string_view, 6> body_seeds{
+    R"({"command":["ls","-l"],"timeout_seconds":5,"priority":"high","env":{"A":"1"},"workdir":"a/b"})",
+    R"({"args":["status"],"env":{"RDEV_X":""}})",
+    R"({"prompt":"do it","workdir":"/workspace/../x"})",
+    R"({"id":"demo","labels":{"a":"b","c=d":"e"}})",
+    R"({"name":"n","scopes":["admin","x"],"project_ids":["a"],"allowed_ips":["10.0.0.0/8"],"expires_at":"2030-01-31T12:00:00Z","rate_limit":5})",
+    R"({"overlap":"24h"})"};
+constexpr std::array<std::string_view, 4> line_seeds{
+    "/projects/demo/events?stream_id=cmd_01j9x2k4e7f8g9h0j1k2m3n4p5&framing=chunk",
+    "/commands?limit=7&status=lost&project=demo", "/projects/%2e%2e%2f/shell",
+    "/commands/cmd_01j9x2k4e7f8g9h0j1k2m3n4p5/output?after=3&stream=stdout"};
+constexpr std::array<std::string_view, 5> settings_seeds{"127.0.0.1:8080", "[::1]:0", "30m", "16KiB", "10.0.0.0/8,::1"};
+
+constexpr std::array<target, 11> all{{{"ids", ids, id_seeds},
+                                      {"times", times, time_seeds},
+                                      {"addresses", addresses, address_seeds},
+                                      {"event_ids", event_ids, event_seeds},
+                                      {"frames", frames, frame_seeds},
+                                      {"keys", keys, key_seeds},
+                                      {"sealed", sealed, sealed_seeds},
+                                      {"json_text", json_text, json_seeds},
+                                      {"bodies", bodies, body_seeds},
+                                      {"request_lines", request_lines, line_seeds},
+                                      {"settings_text", settings_text, settings_seeds}}};
+
+} // namespace
+
+std::span<const target> targets() {
+  return all;
+}
+
+} // namespace rdev::fuzz
