@@ -93,7 +93,7 @@ std::vector<new_command> state::commands_of(const std::vector<submission_waiting
 
 void state::write_here() {
   while (!submissions.empty()) {
-    auto batch = take_batch();
+    const auto& batch = in_flight.emplace_back(take_batch()); // whoever waits is told also if this crashes
     const auto receipts = submit_lane::write_durably(*store, commands_of(batch), settings.settle_attempts);
     if (!receipts)
       around.fault("command_queue", receipts.error());
@@ -101,7 +101,8 @@ void state::write_here() {
       if (receipts)
         answer_submission(batch[i], (*receipts)[i]);
       else
-        batch[i].promise.deliver(to_error(receipts.error()));
+        submit_reply(batch[i].promise).deliver(to_error(receipts.error()));
+    in_flight.pop_back();
   }
 }
 

@@ -40,6 +40,12 @@ constexpr bool about_keys = one_of<T, list_keys, create_key, get_key, revoke_key
 
 } // namespace
 
+// CAF would not tell the asker of an exchange that died.
+state::~state() {
+  if (promise.pending())
+    promise.deliver(to_error({fault::unknown_outcome, "an exchange ended before it answered"}));
+}
+
 reply state::on_perform(ingress::perform& what) {
   request = std::move(what.request);
   promise = self->make_response_promise<api_reply>();

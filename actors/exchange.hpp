@@ -19,6 +19,9 @@ using reply = caf::typed_response_promise<api_reply>;
 struct state {
   explicit state(actor::base* self_pointer) : self(self_pointer) {
   }
+  state(const state&) = delete;
+  state& operator=(const state&) = delete;
+  ~state();
   reply on_perform(ingress::perform& what);
   void on_expired();
 

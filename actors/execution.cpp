@@ -277,15 +277,15 @@ void state::complete(command_result result) {
 }
 
 actor::behavior_type behavior(actor::stateful_pointer<state> self, surroundings around, config settings,
-                              std::shared_ptr<process_runner> processes, lease what, caf::actor_addr parent) {
+                              std::shared_ptr<process_runner> processes, lease what, caf::strong_actor_ptr parent) {
   auto& state = self->state;
   state.around = around;
   state.account = output_account(settings.max_output_bytes);
   state.settings = std::move(settings);
   state.processes = std::move(processes);
   state.lease = std::move(what);
-  state.arm_timeout(); // also a command that cannot be started ends in time
-  self->monitor(parent);
+  state.arm_timeout();   // also a command that cannot be started ends in time
+  self->monitor(parent); // a strong pointer: CAF would touch a weakly known runner that is gone by now
   self->set_down_handler([=](const caf::down_msg&) { self->quit(); }); // a new RUNNER gets the command by a new lease
   self->send(self, start{});
   return {

@@ -76,7 +76,7 @@ struct state {
 };
 
 actor::behavior_type behavior(actor::stateful_pointer<state> self, surroundings around, config settings,
-                              std::shared_ptr<process_runner> processes, lease what, caf::actor_addr parent);
+                              std::shared_ptr<process_runner> processes, lease what, caf::strong_actor_ptr parent);
 
 } // namespace rdev::execution
 

@@ -2,6 +2,12 @@
 
 namespace rdev::ingress {
 
+// Nobody would end the exchanges that wait for a peer that died with their request, and the system could not stop.
+state::~state() {
+  for (const auto& [id, one] : exchanges)
+    caf::anon_send_exit(one.one, caf::exit_reason::user_shutdown);
+}
+
 exchange::actor state::open_exchange() {
   auto one = self->spawn<caf::monitored>(exchange::behavior, around);
   exchanges.emplace(one.id(), under_way{one, self->clock().now()});

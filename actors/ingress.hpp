@@ -23,6 +23,9 @@ using self_actor = actor::extend<caf::reacts_to<sweep>>;
 struct state {
   explicit state(self_actor::base* self_pointer) : self(self_pointer) {
   }
+  state(const state&) = delete;
+  state& operator=(const state&) = delete;
+  ~state();
   exchange::actor open_exchange();
   void on_sweep();
 

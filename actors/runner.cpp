@@ -15,8 +15,9 @@ running state::on_run(run& what) {
       // A newer lease of the same command: the old execution may not act any more.
       self->send_exit(old->second.one, caf::exit_reason::kill);
     }
-    auto one = self->spawn<caf::monitored + caf::detached>(execution::behavior, around, settings, processes,
-                                                           std::move(lease), self->address());
+    auto one =
+        self->spawn<caf::monitored + caf::detached>(execution::behavior, around, settings, processes, std::move(lease),
+                                                    caf::actor_cast<caf::strong_actor_ptr>(self));
     executions[id] = {std::move(one), token};
   }
   report();

@@ -6,6 +6,8 @@
 
 #include <gmock/gmock.h>
 
+#include <stdexcept>
+
 namespace rdev::command_queue {
 namespace {
 
@@ -136,6 +138,14 @@ TEST_F(CommandQueue, AnswersEverySubmissionOfABatchThatFailedWithTheFault) {
   EXPECT_EQ(all[1].failed(), fault::unavailable);
   EXPECT_THAT(world->commands(), IsEmpty());
   EXPECT_EQ(counts.count("fault_seen command_queue"), 1);
+}
+
+TEST_F(CommandQueue, FailsWhatItHasTakenButNotAnsweredWhenItDies) {
+  start();
+  world->meanwhile("commands.submit", [] { throw std::runtime_error("a bug"); });
+  auto all = submit_together({a_submit(), a_submit()});
+  EXPECT_EQ(all[0].failed(), fault::unknown_outcome);
+  EXPECT_EQ(all[1].failed(), fault::unknown_outcome);
 }
 
 // ---- commits in doubt

@@ -62,6 +62,13 @@ TEST_F(Ingress, EndsExchangesThatAreOverdue) {
   EXPECT_EQ(under_way(), 0U);
 }
 
+TEST_F(Ingress, TakesItsExchangesAlongWhenItDies) {
+  auto one = knock();
+  EXPECT_TRUE(one.open());
+  kill(made);
+  EXPECT_EQ(one.failed(), fault::unknown_outcome);
+}
+
 TEST_F(Ingress, PassesReadersOfStreamsToStreams) {
   play<streams::actor>([](const read_stream& what) {
     stream_news news;

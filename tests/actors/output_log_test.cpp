@@ -6,6 +6,8 @@
 
 #include <gmock/gmock.h>
 
+#include <stdexcept>
+
 namespace rdev::output_log {
 namespace {
 
@@ -109,16 +111,14 @@ TEST_F(OutputLog, AnswersEveryAppendOfABatchThatFailedAndGoesOn) {
 }
 
 TEST_F(OutputLog, FailsWhatItHasTakenButNotWrittenWhenItDies) {
-  const auto made = open(behavior, around(), settings, memory::make_output_store(world));
-  const auto& taken = caf::actor_cast<self_actor::stateful_pointer<state>>(made)->state.waiting;
+  start();
   const auto a = a_running_command();
-  auto lost = send<appended>(actor(made), a_piece(a, 3, 0, "one\n"));
-  while (taken.empty() && scheduler.try_run_once()) {
-  }
-  ASSERT_EQ(taken.size(), 1U);
-  kill(made); // overtakes the flush
-  EXPECT_EQ(lost.failed(), fault::unavailable);
-  EXPECT_THAT(world->calls("output.append"), IsEmpty());
+  world->meanwhile("output.append", [] { throw std::runtime_error("a bug"); });
+  auto first = send<appended>(output, a_piece(a, 3, 0, "one\n"));
+  auto second = send<appended>(output, a_piece(a, 4, 4, "two\n"));
+  run();
+  EXPECT_EQ(first.failed(), fault::unavailable);
+  EXPECT_EQ(second.failed(), fault::unavailable);
 }
 
 TEST_F(OutputLog, LeavesAChunkThatIsThereAsItIs) {

@@ -65,11 +65,11 @@ protected:
   }
   void execute(lease what) {
     id = what.what.id;
-    one = open(execution::behavior, around(), settings, processes, std::move(what), parent.address());
+    one = open(execution::behavior, around(), settings, processes, std::move(what),
+               caf::actor_cast<caf::strong_actor_ptr>(parent));
     run();
   }
   [[nodiscard]] bool alive() {
-    caf::actor_cast<caf::strong_actor_ptr>(one);
     return !caf::actor_cast<caf::abstract_actor*>(one)->getf(caf::abstract_actor::is_terminated_flag);
   }
   [[nodiscard]] command_result result() {
