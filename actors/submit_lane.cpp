@@ -1,13 +1,21 @@
 #include "actors/submit_lane.hpp"
 
 #include <algorithm>
+#include <thread>
 
 namespace rdev::submit_lane {
+
+namespace {
+
+constexpr auto settle_pause = std::chrono::milliseconds(200); // more with each attempt
+
+} // namespace
 
 result<std::vector<submit_receipt>> write_durably(command_store& store, const std::vector<new_command>& batch,
                                                   int attempts) {
   auto receipts = store.submit(batch);
   for (int i = 0; i < attempts && !receipts && receipts.error().code == fault::unknown_outcome; ++i) {
+    std::this_thread::sleep_for(i * settle_pause); // a server that comes back needs a moment
     std::vector<command_id> ids;
     for (const auto& one : batch)
       ids.push_back(one.what.id);

@@ -72,8 +72,9 @@ VALUES ($1::uuid, 'admin', 'admin', $2::bytea, 1, '{admin}', $1::uuid)
 ON CONFLICT (key_prefix) DO UPDATE SET key_hash = excluded.key_hash, hash_scheme = 1, revoked_at = NULL, expires_at = NULL)sql";
 
 const std::string note_uses_sql = R"sql(
-UPDATE api_keys k SET last_used_at = greatest(k.last_used_at, u.at), last_used_ip = u.ip
-  FROM unnest($1::uuid[], $2::timestamptz[], $3::text[]) AS u(id, at, ip) WHERE k.id = u.id)sql";
+UPDATE api_keys k SET last_used_at = u.at, last_used_ip = u.ip
+  FROM unnest($1::uuid[], $2::timestamptz[], $3::text[]) AS u(id, at, ip)
+ WHERE k.id = u.id AND (k.last_used_at IS NULL OR k.last_used_at < u.at))sql";
 
 const statements prepared{
     {"note_uses", note_uses_sql},
