@@ -27,8 +27,6 @@
 #include <iostream>
 #include <thread>
 
-extern char** environ;
-
 namespace rdev {
 
 namespace {
@@ -260,7 +258,7 @@ int run_house(house& h, const settings& s, const sigset_t& ending) {
   actor_config config(s);
   caf::actor_system system(config);
   caf::scoped_actor self(system);
-  h.processes->watch([&peers, &self](const command_id& id) {
+  h.processes->watch([&peers](const command_id& id) {
     if (auto runner = peers.get<runner::actor>())
       caf::anon_send(runner, runner::changed{id});
   });

@@ -98,7 +98,7 @@ void state::entitle() {
 
 void state::carry_out(operation what) {
   std::visit(
-      [this](auto&& op) {
+      [this](auto& op) {
         using kind = std::decay_t<decltype(op)>;
         if constexpr (std::is_same_v<kind, submit_command>)
           submit(std::move(op));
@@ -113,7 +113,7 @@ void state::carry_out(operation what) {
         else
           ask_owner<queries::actor>("queries", queries::request{*who, request.from, operation(std::move(op))});
       },
-      std::move(what));
+      what);
 }
 
 template <class Owner, class Request>
@@ -181,7 +181,7 @@ void state::answer_with(answer<outcome> what) {
     return;
   if (!what)
     record_refusal(what.why());
-  promise.deliver(api_reply{std::move(what), std::move(who), std::move(rate)});
+  promise.deliver(api_reply{std::move(what), std::move(who), rate});
   self->quit();
 }
 

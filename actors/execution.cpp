@@ -277,7 +277,8 @@ void state::complete(command_result result) {
 }
 
 actor::behavior_type behavior(actor::stateful_pointer<state> self, surroundings around, config settings,
-                              std::shared_ptr<process_runner> processes, lease what, caf::strong_actor_ptr parent) {
+                              std::shared_ptr<process_runner> processes, lease what,
+                              const caf::strong_actor_ptr& parent) {
   auto& state = self->state;
   state.around = around;
   state.account = output_account(settings.max_output_bytes);

@@ -76,7 +76,8 @@ struct state {
 };
 
 actor::behavior_type behavior(actor::stateful_pointer<state> self, surroundings around, config settings,
-                              std::shared_ptr<process_runner> processes, lease what, caf::strong_actor_ptr parent);
+                              std::shared_ptr<process_runner> processes, lease what,
+                              const caf::strong_actor_ptr& parent);
 
 } // namespace rdev::execution
 

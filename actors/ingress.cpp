@@ -30,8 +30,8 @@ self_actor::behavior_type behavior(self_actor::stateful_pointer<state> self, sur
   return {
       [=](perform& what) { return self->delegate(self->state.open_exchange(), std::move(what)); },
       [=](read_stream& what) { return self->delegate(around.peers->get<streams::actor>(), std::move(what)); },
-      [=](read_bytes& what) {
-        return self->delegate(around.peers->get<queries::actor>(), queries::stored{std::move(what.what)});
+      [=](const read_bytes& what) {
+        return self->delegate(around.peers->get<queries::actor>(), queries::stored{what.what});
       },
       [=](sweep) { self->state.on_sweep(); },
   };

@@ -60,7 +60,7 @@ list_setter list(Field field) {
 }
 
 template <class Field>
-setter choice(Field field, std::vector<std::string> allowed) {
+setter choice(Field field, const std::vector<std::string>& allowed) {
   return [field, allowed](settings& s, std::string_view v) -> std::string {
     if (std::find(allowed.begin(), allowed.end(), v) == allowed.end()) {
       std::string out = "must be one of";
@@ -96,7 +96,7 @@ setter number(Field field, int least, int most) {
 }
 
 template <class Field>
-setter duration(Field field, std::string least, std::string most) {
+setter duration(Field field, const std::string& least, const std::string& most) {
   return [=](settings& s, std::string_view v) -> std::string {
     const auto d = parse_duration(v);
     if (!d || *d < *parse_duration(least) || *d > *parse_duration(most))
@@ -107,7 +107,7 @@ setter duration(Field field, std::string least, std::string most) {
 }
 
 template <class Field>
-setter size(Field field, std::string least, std::string most) {
+setter size(Field field, const std::string& least, const std::string& most) {
   return [=](settings& s, std::string_view v) -> std::string {
     const auto n = parse_size(v);
     if (!n || *n < *parse_size(least) || *n > *parse_size(most))

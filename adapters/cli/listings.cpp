@@ -13,7 +13,7 @@ namespace {
 constexpr std::size_t largest_page = 200;
 
 // Follows next_cursor up to `limit` items.
-std::variant<std::vector<json::value>, trouble> pages_of(server& at, const std::string& path, query parameters,
+std::variant<std::vector<json::value>, trouble> pages_of(server& at, const std::string& path, const query& parameters,
                                                          std::optional<std::size_t> limit) {
   const auto most = limit.value_or(std::numeric_limits<std::size_t>::max());
   std::vector<json::value> items;

@@ -319,7 +319,7 @@ std::optional<match> find_route(std::string_view method, std::string_view path) 
     }
     out.allowed.push_back(r.method);
     if (r.method == "GET")
-      out.allowed.push_back("HEAD");
+      out.allowed.emplace_back("HEAD");
   }
   return out;
 }

@@ -88,11 +88,11 @@ result<std::unique_ptr<server>> server::start(request_handler& handler, const se
   return std::make_unique<server>(passkey{}, handler, config, std::move(*listener), text_of(address));
 }
 
-server::server(passkey, request_handler& handler, const server_config& config, descriptor listener, std::string address)
-    : handler_(handler), config_(config), listener_(std::move(listener)),
+server::server(passkey, request_handler& handler, server_config config, descriptor listener, std::string address)
+    : handler_(handler), config_(std::move(config)), listener_(std::move(listener)),
       wake_(::eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC)), address_(std::move(address)) {
   for (int i = 0; i < config_.threads; ++i)
-    loops_.push_back(std::make_unique<event_loop>(handler, config_.loop));
+    loops_.push_back(std::make_unique<event_loop>(handler_, config_.loop));
   acceptor_ = std::jthread([this](const std::stop_token& stop) { accept_all(stop); });
 }
 

@@ -37,7 +37,7 @@ public:
   // How many connections are left.
   [[nodiscard]] std::size_t connections() const;
 
-  server(passkey, request_handler& handler, const server_config& config, descriptor listener, std::string address);
+  server(passkey, request_handler& handler, server_config config, descriptor listener, std::string address);
 
 private:
   void accept_all(const std::stop_token& stop);

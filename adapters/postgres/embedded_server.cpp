@@ -83,10 +83,10 @@ std::string socket_dir_of(const std::string& data_dir) {
 }
 
 // Runs `argv` as the account, with its output in `log_path`; session of its own, no inherited descriptors.
-pid_t spawn(const std::vector<std::string>& argv, const account& who, const std::string& log_path) {
+pid_t spawn(std::vector<std::string> argv, const account& who, const std::string& log_path) {
   std::vector<char*> arguments;
-  for (const auto& a : argv)
-    arguments.push_back(const_cast<char*>(a.c_str()));
+  for (auto& a : argv)
+    arguments.push_back(a.data());
   arguments.push_back(nullptr);
   std::vector<std::string> environment{"PATH=/usr/bin:/bin", "LANG=C.UTF-8", "LC_ALL=C.UTF-8", "TZ=UTC"};
   std::vector<char*> variables;

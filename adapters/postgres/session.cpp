@@ -62,7 +62,7 @@ failure session::translate(bool committing) {
     connection_.reset();
     return {committing ? fault::unknown_outcome : fault::unavailable, e.what()};
   } catch (const pqxx::sql_error& e) {
-    const std::string state = e.sqlstate();
+    const std::string& state = e.sqlstate();
     const bool open = connection_ && connection_->is_open();
     if (!open)
       connection_.reset();

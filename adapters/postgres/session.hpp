@@ -95,8 +95,8 @@ private:
 std::string with_timeouts(const std::string& conninfo);
 
 // Columns.
-timestamp time_of(const pqxx::field& microseconds);
-std::optional<timestamp> maybe_time_of(const pqxx::field& microseconds);
+timestamp time_of(const pqxx::field& f); // microseconds
+std::optional<timestamp> maybe_time_of(const pqxx::field& f);
 std::optional<std::string> maybe_text(const pqxx::field& f);
 std::string text_of(timestamp t); // as a timestamptz literal
 std::optional<std::string> text_of(const std::optional<timestamp>& t);

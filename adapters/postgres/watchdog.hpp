@@ -30,7 +30,7 @@ public:
 
   private:
     struct entry {
-      int socket;
+      int socket = -1;
       std::chrono::steady_clock::time_point until;
     };
     friend class watchdog;
