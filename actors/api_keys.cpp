@@ -215,6 +215,28 @@ void state::answer_after_forgetting(const request& asked, api_key key, reply pro
             [promise, key](caf::error&) mutable { promise.deliver(answer<outcome>(outcome(std::move(key)))); });
 }
 
+// A rotation that was made once is answered like the first time, although it has ended the key since.
+void state::replay_or_refuse(const request& asked, const refusal& why, reply promise) {
+  if (!asked.idempotency)
+    return refuse(promise, why);
+  self->request(around.peers->get<command_queue::actor>(), caf::infinite,
+                command_queue::look_up{asked.who.family, asked.from, *asked.idempotency})
+      .then(
+          [this, why, promise](const command_queue::looked_up& before) mutable {
+            const auto id =
+                before.hit && before.hit->same_body ? key_id::from_uuid(before.hit->resource) : std::nullopt;
+            if (!id)
+              return refuse(promise, why);
+            auto key = store->find(*id);
+            if (!key)
+              return void(promise.deliver(to_error(key.error())));
+            if (!*key)
+              return refuse(promise, why);
+            promise.deliver(answer<outcome>(outcome(minted_key{std::move(**key), std::nullopt, true})));
+          },
+          [promise](caf::error& e) mutable { promise.deliver(std::move(e)); });
+}
+
 void state::rotate(const request& asked, const rotate_key& what, reply promise) {
   auto old = visible(asked, what.id);
   auto mine = asker(asked);
@@ -226,12 +248,15 @@ void state::rotate(const request& asked, const rotate_key& what, reply promise) 
   api_key fresh = **old;
   if (fresh.expires_at)
     fresh.expires_at = now + (*fresh.expires_at - fresh.created_at);
+  if (*mine && (*mine)->expires_at) // the same lifetime again, but never beyond the rotator's own
+    fresh.expires_at = std::min(fresh.expires_at.value_or(*(*mine)->expires_at), *(*mine)->expires_at);
   if (!*mine || !dominates(**mine, **old) || !dominates(**mine, fresh))
     return refuse(promise, too_weak());
   if (fresh.prefix == "admin")
     return refuse(promise, {refusal_code::conflict, "the administrator's key is changed with RDEV_ADMIN_KEY", {}, {}});
   if (!(*old)->active(now))
-    return refuse(promise, {refusal_code::conflict, "the key has ended already: make a new one", {}, {}});
+    return replay_or_refuse(asked, {refusal_code::conflict, "the key has ended already: make a new one", {}, {}},
+                            promise);
   if (what.overlap < std::chrono::seconds::zero())
     return refuse(promise, bad("overlap", "must not be negative"));
   fresh.rotated_from = what.id;

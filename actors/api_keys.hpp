@@ -31,6 +31,7 @@ struct state {
   void create(const request& asked, const create_key& what, reply promise);
   void revoke(const request& asked, const revoke_key& what, reply promise);
   void rotate(const request& asked, const rotate_key& what, reply promise);
+  void replay_or_refuse(const request& asked, const refusal& why, reply promise);
   // Stores a new key and answers with its text.
   void mint(const request& asked, api_key key, std::chrono::seconds overlap, reply promise);
   // AUTH forgets a key, its streams end, then the answer goes out.

@@ -28,6 +28,7 @@ struct state {
   void on_record(record& what);
   void on_committed(const committed& what);
   void on_flush();
+  void drop_first();
 
   self_actor::base* self;
   surroundings around;
@@ -35,6 +36,7 @@ struct state {
   std::shared_ptr<audit_log> store;
   std::vector<audit_record> waiting;
   bool flush_is_due = false;
+  bool one_by_one = false; // one of the batch cannot be written: find it
   const char* name = "audit";
 };
 

@@ -130,7 +130,7 @@ void state::submit(submit_command what) {
       .then(
           [this, what](const answer<project>& where) mutable {
             if (!where)
-              return answer_with(where.why());
+              return replay_or_refuse(what.what.project, where.why());
             around.trace(request.from, "exchange", "command_queue", "submit");
             command_queue::submit message{*who, request.from, request.idempotency, std::move(what.what)};
             self->request(around.peers->get<command_queue::actor>(), caf::infinite, std::move(message))
@@ -141,6 +141,22 @@ void state::submit(submit_command what) {
                       answer_with(outcome(std::move(*done)));
                     },
                     [this](const caf::error& e) { fail(e); });
+          },
+          [this](const caf::error& e) { fail(e); });
+}
+
+// What was accepted once is answered like the first time, also when the project would refuse it by now.
+void state::replay_or_refuse(const std::string& project, const refusal& why) {
+  if (!request.idempotency)
+    return answer_with(why);
+  self->request(around.peers->get<command_queue::actor>(), caf::infinite,
+                command_queue::look_up{who->family, request.from, *request.idempotency})
+      .then(
+          [this, project, why](const command_queue::looked_up& before) {
+            const auto id = before.hit ? command_id::from_uuid(before.hit->resource) : std::nullopt;
+            if (!id || !before.hit->same_body)
+              return answer_with(why);
+            answer_with(outcome(submitted{*id, project, true}));
           },
           [this](const caf::error& e) { fail(e); });
 }
@@ -192,7 +208,8 @@ void state::record_refusal(const refusal& why) {
   row.actor_name = who ? who->key_name : "unknown";
   row.action = "request.refused";
   row.target = request.from.method + " " + request.from.path;
-  row.project = request.project;
+  if (request.project && valid_project_id(*request.project))
+    row.project = request.project;
   row.outcome = "refused";
   row.reason = name_of(why.code);
   row.from = request.from;

@@ -32,6 +32,7 @@ struct state {
   void carry_out(operation what);
 
   void submit(submit_command what);
+  void replay_or_refuse(const std::string& project, const refusal& why);
   void cancel(const cancel_command& what);
   template <class Owner, class Request>
   void ask_owner(std::string_view owner, Request what);

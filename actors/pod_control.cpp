@@ -52,7 +52,7 @@ reply state::on_request(request& asked) {
     else if constexpr (std::is_same_v<kind, delete_project>)
       remove(asked, op, promise);
     else if constexpr (std::is_same_v<kind, change_project>)
-      deliver(answer<outcome>(conflict("projects of the local runner are folders: they cannot be started or stopped")));
+      deliver(change(op));
     else
       promise.deliver(to_error({fault::internal, "an operation that is not about projects"}));
   };
@@ -86,6 +86,13 @@ result<answer<outcome>> state::show(const std::string& id) {
   return answer<outcome>(outcome(std::move(**found)));
 }
 
+result<answer<outcome>> state::change(const change_project& what) {
+  auto found = show(what.id);
+  if (!found || !*found)
+    return found;
+  return answer<outcome>(conflict("projects of the local runner are folders: they cannot be started or stopped"));
+}
+
 void state::create(const request& asked, const create_project& what, reply promise) {
   if (!asked.who.sees_project(what.id))
     return refuse(promise, {refusal_code::forbidden, "the key is not bound to this project", {}, {}});
@@ -102,9 +109,12 @@ void state::create(const request& asked, const create_project& what, reply promi
             auto found = host->find(what.id);
             if (!found)
               return void(promise.deliver(to_error(found.error())));
-            if (!*found)
-              return refuse(promise, conflict("the project was made and has been deleted since"));
-            promise.deliver(answer<outcome>(outcome(project_created{std::move(**found), true})));
+            project made;
+            made.id = what.id;
+            made.status = project_status::stopped;
+            made.reason = "deleted";
+            made.ready = false;
+            promise.deliver(answer<outcome>(outcome(project_created{*found ? std::move(**found) : made, true})));
           },
           [promise](caf::error& e) mutable { promise.deliver(std::move(e)); });
 }

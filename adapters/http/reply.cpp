@@ -1,5 +1,8 @@
 #include "adapters/http/reply.hpp"
 
+#include <array>
+#include <ctime>
+
 namespace rdev::http {
 
 namespace {
@@ -62,6 +65,19 @@ void add(std::string& out, std::string_view name, std::string_view value) {
   out += "\r\n";
 }
 
+// Now, as RFC 9110, section 5.6.7, writes it; made anew once a second.
+std::string_view date() {
+  thread_local std::time_t made_at = 0;
+  thread_local std::array<char, 32> text{};
+  if (const auto now = std::time(nullptr); now != made_at) {
+    std::tm parts{};
+    ::gmtime_r(&now, &parts);
+    std::strftime(text.data(), text.size(), "%a, %d %b %Y %H:%M:%S GMT", &parts);
+    made_at = now;
+  }
+  return text.data();
+}
+
 } // namespace
 
 std::string head_of(const reply& r, bool keep_alive) {
@@ -72,6 +88,7 @@ std::string head_of(const reply& r, bool keep_alive) {
   out += ' ';
   out += reason_of(r.status);
   out += "\r\n";
+  add(out, "Date", date());
   if (!r.type.empty())
     add(out, "Content-Type", r.type);
   if (!r.rest && r.status != 204)

@@ -26,6 +26,11 @@ struct request {
   [[nodiscard]] bool has(std::string_view name) const {
     return std::any_of(fields.begin(), fields.end(), [&](const auto& f) { return f.first == name; });
   }
+  // Whether all fields of this name say the same.
+  [[nodiscard]] bool agrees(std::string_view name) const {
+    return std::all_of(fields.begin(), fields.end(),
+                       [&](const auto& f) { return f.first != name || f.second == field(name); });
+  }
   // All fields of this name as one list (RFC 9110, section 5.3).
   [[nodiscard]] std::string joined(std::string_view name) const {
     std::string out;

@@ -52,6 +52,29 @@ bool is_json(std::string_view content_type) {
   return type == "application/json";
 }
 
+// For logs, counters and the audit log: at most 512 bytes, valid UTF-8, no control characters.
+std::string shown(std::string text) {
+  text.resize(std::min(text.size(), longest_logged_path));
+  while (!text.empty() && !valid_utf8(text) && (static_cast<unsigned char>(text.back()) & 0x80U) != 0 &&
+         text.size() + 4 > longest_logged_path)
+    text.pop_back(); // cut in the middle of a character
+  const bool good = valid_utf8(text);
+  for (char& c : text) {
+    const auto byte = static_cast<unsigned char>(c);
+    if (byte < 32 || byte == 127 || (byte >= 128 && !good))
+      c = '?';
+  }
+  return text;
+}
+
+// A client may invent methods; a counter may not have a label for each.
+std::string_view method_label(std::string_view method) {
+  for (const std::string_view known : {"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "CONNECT", "TRACE"})
+    if (method == known)
+      return known;
+  return "other";
+}
+
 bool visible_ascii(std::string_view text) {
   return std::all_of(text.begin(), text.end(), [](char c) { return c >= 33 && c <= 126; });
 }
@@ -61,7 +84,10 @@ std::string_view bearer_of(std::string_view authorization) {
   const bool fits = authorization.size() > scheme.size() &&
                     std::equal(scheme.begin(), scheme.end(), authorization.begin(),
                                [](char a, char b) { return a == std::tolower(static_cast<unsigned char>(b)); });
-  return fits ? authorization.substr(scheme.size()) : std::string_view{};
+  if (!fits)
+    return {};
+  const auto first = authorization.find_first_not_of(' ', scheme.size());
+  return first == std::string_view::npos ? std::string_view{} : authorization.substr(first);
 }
 
 std::string whole_seconds(std::chrono::milliseconds d) {
@@ -100,14 +126,13 @@ void request_handler::handle(request asked, const ip_address& peer, answer_to do
   x->from.trace_id = trace_id_of(x->asked.field("traceparent"));
   x->from.client_ip = client_address(peer, x->asked.joined("x-forwarded-for"), config_.trusted_proxies).text();
   x->from.method = x->asked.method;
-  x->from.path =
-      percent_decoded(x->asked.path(), false).value_or(std::string(x->asked.path())).substr(0, longest_logged_path);
+  x->from.path = shown(percent_decoded(x->asked.path(), false).value_or(std::string(x->asked.path())));
   auto found = find_route(x->asked.method, x->asked.path());
   if (found && found->found != nullptr) {
     x->where = found->found;
     x->path = std::move(found->path);
   }
-  metrics_.request_started(x->asked.method, x->pattern());
+  metrics_.request_started(method_label(x->from.method), x->pattern());
   if (x->where != nullptr)
     return x->where->needed ? ask_house(x) : answer_open_route(x);
   if (!found)
@@ -128,8 +153,8 @@ reply request_handler::refuse(const refusal& why, const ip_address& peer) {
   x->from.request_id = request_id::make().text();
   x->from.trace_id = trace_id_of({});
   x->from.client_ip = peer.text();
-  metrics_.request_started("-", unmatched);
-  x->asked.method = x->from.method = "-";
+  metrics_.request_started(method_label("-"), unmatched);
+  x->from.method = "-";
   auto out = failure_reply(x, why);
   out.close = true;
   watch_end(x, out);
@@ -167,11 +192,16 @@ void request_handler::ask_house(const under_way& x) {
   const auto bearer = bearer_of(asked.field("authorization"));
   if (!header_key.empty() && !bearer.empty() && header_key != bearer)
     return send(x, failure_reply(x, bad_request("Authorization", "differs from X-API-Key: send one of them")));
+  for (const std::string_view name : {"x-api-key", "idempotency-key"})
+    if (!asked.agrees(name))
+      return send(x, failure_reply(x, bad_request(std::string(name), "is given more than once, and differently")));
   const bool body_needed = x->where->takes_body && x->where->operation != "rotateKey";
-  if (body_needed && !asked.framed)
-    return send(
-        x, failure_reply(
-               x, {refusal_code::length_required, "this route needs a body: send Content-Length or chunks", {}, {}}));
+  if (body_needed && !asked.framed) {
+    auto out = failure_reply(
+        x, {refusal_code::length_required, "this route needs a body: send Content-Length or chunks", {}, {}});
+    out.close = true; // a body may follow all the same
+    return send(x, std::move(out));
+  }
   api_request wanted;
   wanted.from = x->from;
   wanted.credential = secret(std::string(header_key.empty() ? bearer : header_key));
@@ -184,6 +214,8 @@ void request_handler::ask_house(const under_way& x) {
     const auto& r = x->asked;
     if (x->where->takes_body && !r.body.empty() && !is_json(r.field("content-type")))
       return refusal{refusal_code::unsupported_media_type, "the body must be application/json", {}, {}};
+    if (const auto coding = r.field("content-encoding"); !coding.empty() && coding != "identity")
+      return refusal{refusal_code::unsupported_media_type, "the body must not be compressed", {}, {}};
     if (const auto key = r.field("idempotency-key");
         r.has("idempotency-key") && (key.empty() || key.size() > 255 || !visible_ascii(key)))
       return bad_request("Idempotency-Key", "must be 1 to 255 visible ASCII characters");
@@ -291,9 +323,7 @@ reply request_handler::failure_reply(const under_way& x, const refusal& why) {
 void request_handler::send(const under_way& x, reply r) {
   watch_end(x, r);
   const auto done = std::move(x->done);
-  const auto method = std::move(x->asked.method);
   x->asked = {}; // an open stream need not keep what was asked
-  x->asked.method = method;
   done(std::move(r));
 }
 
@@ -301,7 +331,7 @@ void request_handler::send(const under_way& x, reply r) {
 void request_handler::watch_end(const under_way& x, reply& r) {
   r.finished = [this, x, status = r.status] {
     const auto took = clock::now() - x->began;
-    metrics_.request_finished(x->asked.method, x->pattern(), status, took);
+    metrics_.request_finished(method_label(x->from.method), x->pattern(), status, took);
     if (x->stream)
       metrics_.stream_closed();
     std::vector<log_field> fields{

@@ -6,6 +6,7 @@
 
 #include <cctype>
 #include <optional>
+#include <stdexcept>
 
 namespace rdev::http {
 
@@ -15,6 +16,7 @@ namespace beast_http = boost::beast::http;
 using parser = beast_http::request_parser<beast_http::string_body>;
 
 constexpr std::size_t most_fields = 100;
+constexpr std::size_t longest_method = 32;
 
 std::string text(boost::beast::string_view s) {
   return {s.data(), s.size()};
@@ -82,6 +84,8 @@ struct request_reader::impl {
 
   // What the parser lets through but the contract, or RFC 9112, does not.
   [[nodiscard]] std::optional<refusal> unacceptable(const beast_http::request_header<>& head) const {
+    if (head.method_string().size() > longest_method)
+      return malformed("the method is too long");
     if (head.target().size() > limits.target_bytes)
       return target_too_long(limits.target_bytes);
     if (head.count(beast_http::field::content_length) > 1)
@@ -153,7 +157,13 @@ std::variant<request_reader::incomplete, request, refusal> request_reader::next(
     return incomplete{};
   auto& p = in.current();
   boost::beast::error_code why;
-  const auto used = p.put(boost::asio::buffer(in.buffer), why);
+  std::size_t used = 0;
+  try {
+    used = p.put(boost::asio::buffer(in.buffer), why);
+  } catch (
+      const std::length_error&) { // of a field that is larger than the parser can hold: one of a trailer, for example
+    return head_too_large(in.limits.head_bytes);
+  }
   if (why && why != beast_http::error::need_more)
     return in.refused(why);
   in.buffer.erase(0, used);
@@ -167,8 +177,12 @@ std::variant<request_reader::incomplete, request, refusal> request_reader::next(
       return std::move(*wrong);
     in.head_checked = true;
   }
-  if (!p.is_done())
+  if (!p.is_done()) {
+    // What the parser has not taken is the head of a chunk or a trailer, which have no business to be long.
+    if (in.buffer.size() > in.limits.head_bytes)
+      return head_too_large(in.limits.head_bytes);
     return incomplete{};
+  }
   in.head_checked = false;
   return in.taken();
 }

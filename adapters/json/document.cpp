@@ -15,6 +15,10 @@ namespace rdev::json {
 namespace {
 
 constexpr int deepest = 64;
+// Nothing that rdev reads is larger, and a validator needs a while for each.
+constexpr std::size_t most_items = 10000;
+constexpr std::size_t most_members = 1000;
+constexpr std::size_t longest_name = 256;
 // Not kParseFullPrecisionFlag: RapidJSON 1.1 reads out of its tables for numbers with some hundred zeros. The plain way
 // may miss the nearest double by its last bit.
 constexpr unsigned parse_flags = rapidjson::kParseIterativeFlag | rapidjson::kParseValidateEncodingFlag;
@@ -50,13 +54,19 @@ std::optional<std::string> problem_within(const rapidjson::Value& node) {
   if (node.IsDouble() && !std::isfinite(node.GetDouble()))
     return "holds a number that is too large";
   if (node.IsArray()) {
+    if (node.Size() > most_items)
+      return "has a list of more than " + std::to_string(most_items) + " items";
     for (const auto& item : node.GetArray())
       if (auto found = problem_within(item))
         return found;
   } else if (node.IsObject()) {
+    if (node.MemberCount() > most_members)
+      return "has an object of more than " + std::to_string(most_members) + " members";
     std::unordered_set<std::string_view> seen;
     for (const auto& member : node.GetObject()) {
       const std::string_view name(member.name.GetString(), member.name.GetStringLength());
+      if (name.size() > longest_name)
+        return "has a member whose name is longer than " + std::to_string(longest_name) + " bytes";
       if (!seen.insert(name).second)
         return "has the member '" + std::string(name) + "' twice";
       if (auto found = problem_within(member.name))

@@ -78,7 +78,8 @@ private:
   std::shared_ptr<const impl> impl_;
 };
 
-// Refuses depth over 64, invalid UTF-8 and trailing text; never recurses over the input.
+// Refuses depth over 64, lists over 10000 items, objects over 1000 members, invalid UTF-8 and trailing text; never
+// recurses over the input.
 std::variant<value, parse_error> parse(std::string_view text);
 
 struct schema_problem {

@@ -19,6 +19,8 @@ namespace rdev::json {
 
 namespace {
 
+constexpr std::size_t most_problems = 100; // that are told at once
+
 using valijson::adapters::RapidJsonAdapter;
 
 // OpenAPI 3.0 says `nullable: true` where JSON schema lists the type `null`.
@@ -148,6 +150,9 @@ public:
       return out;
     }
     const auto* description = member(&part, "description");
+    const auto* type = member(&part, "type");
+    if (description == nullptr && type != nullptr && type->IsString())
+      return std::string("must be of type ") + type->GetString();
     return description != nullptr && description->IsString() ? std::string("must be: ") + description->GetString() : "";
   }
 
@@ -244,7 +249,7 @@ struct schema::impl {
     const explainer why(document);
     const auto* root = rapidjson::Pointer(pointer.c_str()).Get(document);
     valijson::ValidationResults::Error error;
-    while (results.popError(error)) {
+    while (out.size() < most_problems && results.popError(error)) {
       if (is_echo(error.description))
         continue;
       for (auto& problem : problems_in(error, why, root, instance)) {
