@@ -69,7 +69,8 @@ public:
   // Removes what is kept of an ended command.
   virtual result<done> forget(const command_id& id) = 0;
   // `changed` is called, from a thread of the runner, whenever output grew or a command ended. Calls may be merged
-  // and may be superfluous; they are never missing for longer than a second.
+  // and may be superfluous; they are never missing for longer than a second. The former function is called no more
+  // once this has returned.
   virtual void watch(std::function<void(const command_id&)> changed) = 0;
 };
 

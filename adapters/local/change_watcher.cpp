@@ -32,7 +32,7 @@ change_watcher::~change_watcher() {
 }
 
 void change_watcher::on_change(std::function<void(const command_id&)> call) {
-  std::lock_guard guard(mutex_);
+  std::lock_guard guard(calling_);
   call_ = std::move(call);
 }
 
@@ -91,13 +91,9 @@ void change_watcher::read_events() {
 }
 
 void change_watcher::report(const command_id& id) {
-  std::function<void(const command_id&)> call;
-  {
-    std::lock_guard guard(mutex_);
-    call = call_;
-  }
-  if (call)
-    call(id);
+  std::lock_guard guard(calling_);
+  if (call_)
+    call_(id);
 }
 
 void change_watcher::report_all() {

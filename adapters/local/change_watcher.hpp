@@ -20,6 +20,7 @@ public:
   change_watcher(const change_watcher&) = delete;
   change_watcher& operator=(const change_watcher&) = delete;
 
+  // Waits for a call that is under way: the former function is never called again. Not from within a call.
   void on_change(std::function<void(const command_id&)> call);
   // A command that is being watched already stays so.
   void add(const command_id& id, const std::string& folder);
@@ -31,8 +32,9 @@ private:
   void report(const command_id& id);
   void report_all();
 
-  std::mutex mutex_;
+  std::mutex calling_; // while call_ is called or changed
   std::function<void(const command_id&)> call_;
+  std::mutex mutex_; // of the two maps
   std::unordered_map<command_id, int> watches_; // -1: inotify is out of watches, the tick must do
   std::unordered_map<int, command_id> commands_;
   descriptor inotify_;

@@ -40,7 +40,7 @@ protected:
 
   test::asked<answer<outcome>> want(operation what, std::optional<idempotency> key = {}) {
     const auto who = test::who_has(me);
-    return ask<answer<outcome>>(keys, request{who, test::a_request("POST", "/keys"), std::move(key), what});
+    return ask<answer<outcome>>(keys, request{who, test::a_request("POST", "/keys"), std::move(key), std::move(what)});
   }
   template <class T>
   T done(operation what, std::optional<idempotency> key = {}) {

@@ -41,7 +41,8 @@ protected:
     host->put(one);
   }
   test::asked<answer<outcome>> want(operation what, std::optional<idempotency> key = {}) {
-    return ask<answer<outcome>>(control, request{who, test::a_request("POST", "/projects"), std::move(key), what});
+    return ask<answer<outcome>>(control,
+                                request{who, test::a_request("POST", "/projects"), std::move(key), std::move(what)});
   }
   template <class T>
   T done(operation what, std::optional<idempotency> key = {}) {
@@ -53,7 +54,7 @@ protected:
   answer<project> located(const std::string& id) {
     return ask<answer<project>>(control, locate{test::a_request(), id}).reply();
   }
-  std::vector<std::string> listed(page_request at = {}) {
+  std::vector<std::string> listed(const page_request& at = {}) {
     std::vector<std::string> out;
     for (const auto& p : done<page<project>>(list_projects{at}).items)
       out.push_back(p.id);

@@ -10,7 +10,6 @@ namespace rdev::queries {
 namespace {
 
 using namespace std::chrono_literals;
-using ::testing::ElementsAre;
 using ::testing::SizeIs;
 
 class Queries : public test::actor_house {
@@ -54,7 +53,7 @@ protected:
     EXPECT_TRUE(commands->complete({&end, 1}));
   }
   test::asked<answer<outcome>> want(operation what) {
-    return ask<answer<outcome>>(queries, request{who, test::a_request("GET", "/"), what});
+    return ask<answer<outcome>>(queries, request{who, test::a_request("GET", "/"), std::move(what)});
   }
   template <class T>
   T shown(operation what) {

@@ -19,7 +19,6 @@ namespace {
 
 using namespace std::chrono_literals;
 using test::eventually;
-using ::testing::SizeIs;
 
 struct few_threads : caf::actor_system_config {
   few_threads() {
@@ -72,7 +71,7 @@ protected:
     return out;
   }
 
-  answer<outcome> perform(operation what) {
+  answer<outcome> perform(const operation& what) {
     api_request request{test::a_request(), credential, scope::projects_read, {}, {}, [what] { return what; }};
     answer<outcome> out{refusal{}};
     caf::scoped_actor self(system);

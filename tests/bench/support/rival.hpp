@@ -78,7 +78,7 @@ inline std::string pgbench_program() {
 
 // A row with the columns and the values of a command.
 inline std::string write_pgbench_script(const database& db) {
-  const auto path = db.in_folder("plain.pgbench");
+  auto path = db.in_folder("plain.pgbench");
   std::ofstream file(path);
   file << "INSERT INTO plain SELECT gen_random_uuid(), 'demo', '" << command_id::make().uuid() << "', '"
        << command_id::make().uuid() << "', 'shell', 2, 1800, clock_timestamp(), '"
