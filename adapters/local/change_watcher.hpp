@@ -34,7 +34,7 @@ private:
 
   std::mutex calling_; // while call_ is called or changed
   std::function<void(const command_id&)> call_;
-  std::mutex mutex_; // of the two maps
+  std::mutex mutex_;                            // of the two maps
   std::unordered_map<command_id, int> watches_; // -1: inotify is out of watches, the tick must do
   std::unordered_map<int, command_id> commands_;
   descriptor inotify_;
