@@ -117,10 +117,8 @@ public:
   result<run_status> status(const command_id& id) override {
     const auto folder = folder_of(id);
     run_status out;
-    if (fill_end(folder, out)) {
-      watcher_.remove(id);
+    if (fill_end(folder, out))
       return out;
-    }
     const auto record = wait_for_start(folder);
     if (!record) {
       const bool begun = ::access((folder + "/start").c_str(), F_OK) == 0;
@@ -141,7 +139,6 @@ public:
     }
     if (fill_end(folder, out)) // it ended between the two looks
       return out;
-    watcher_.remove(id);
     out.state = run_state::lost;
     out.reason =
         record->boot_tag == tag_ ? "the process that stood over the command was killed" : "the machine was restarted";
