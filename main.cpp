@@ -2,6 +2,8 @@
 #include "actors/api_gate.hpp"
 #include "actors/supervisor.hpp"
 #include "adapters/crypto.hpp"
+#include "adapters/failpoint.hpp"
+#include "adapters/failpoints/decorators.hpp"
 #include "adapters/http/server.hpp"
 #include "adapters/local/data_dir.hpp"
 #include "adapters/local/local_projects.hpp"
@@ -121,9 +123,10 @@ std::string own_folder() {
 }
 
 result<done> open_runner(house& h, const settings& s) {
-  const auto projects_dir = h.data_dir->in("projects");
+  const auto dir = s.runner.local.dir.empty() ? h.data_dir->in("") : s.runner.local.dir + "/";
+  const auto projects_dir = dir + "projects";
   const bool first_start = !std::filesystem::exists(projects_dir);
-  auto projects = make_local_projects({projects_dir, h.data_dir->in("project-records"), s.runner.local.user});
+  auto projects = make_local_projects({projects_dir, dir + "project-records", s.runner.local.user});
   if (!projects)
     return std::move(projects.error());
   h.projects = std::move(*projects);
@@ -131,16 +134,17 @@ result<done> open_runner(house& h, const settings& s) {
     if (auto demo = h.projects->create("demo", {}); !demo)
       return std::move(demo.error());
   local_runner_config config;
-  config.run_dir = h.data_dir->in("run");
-  config.projects_dir = projects_dir;
+  config.dir = dir;
   config.shim = own_folder() + "/rdev-shim";
   config.user = s.runner.local.user;
   config.pass_env = s.runner.local.pass_env;
   config.min_free_bytes = s.runner.min_free_bytes;
+  if (const char* pretended = std::getenv("RDEV_FAILPOINT_MACHINE"); failpoint::built_in && pretended != nullptr)
+    config.machine = pretended; // a machine that a test says was restarted
   auto processes = make_local_runner(std::move(config));
   if (!processes)
     return std::move(processes.error());
-  h.processes = std::move(*processes);
+  h.processes = failpoint::around(std::move(*processes));
   if (::geteuid() != 0)
     h.log->warn("rdev-api is not root: commands run as its own user and can read what it can read");
   return done{};
@@ -155,7 +159,7 @@ result<done> open_house(house& h, const settings& s) {
         auto node = h.data_dir->node();
         if (!node)
           return std::move(node.error());
-        h.self = {*node, s.server.node, "", h.processes->boot_tag()};
+        h.self = {*node, s.server.node, "", h.processes->scope()};
         return done{};
       });
     });
@@ -168,6 +172,7 @@ supervisor::parts parts_of(const house& h, const settings& s) {
   out.auth.cache_lease = s.auth.cache_lease;
   out.rate_limit.default_quota = s.limits.rps;
   out.command_queue.node = h.self.id;
+  out.command_queue.scope = h.processes->scope();
   out.command_queue.start_intent = h.processes->boot_tag();
   out.command_queue.max_running = s.commands.max_running;
   out.command_queue.max_running_per_project = s.commands.max_running_per_project;
@@ -180,12 +185,14 @@ supervisor::parts parts_of(const house& h, const settings& s) {
   out.leases.renew = s.leases.renew;
   out.leases.lease = s.leases.lease;
   out.leases.scan = s.leases.scan;
+  out.leases.foreign_after = s.leases.foreign_after;
+  out.leases.kill_grace = s.commands.kill_grace;
   const auto stores = h.stores;
   out.make_key_store = [stores] { return postgres::make_key_store(stores); };
-  out.make_command_store = [stores] { return postgres::make_command_store(stores); };
-  out.make_output_store = [stores] { return postgres::make_output_store(stores); };
+  out.make_command_store = [stores] { return failpoint::around(postgres::make_command_store(stores)); };
+  out.make_output_store = [stores] { return failpoint::around(postgres::make_output_store(stores)); };
   out.make_queries = [stores] { return postgres::make_command_queries(stores); };
-  out.make_lease_store = [stores] { return postgres::make_lease_store(stores); };
+  out.make_lease_store = [stores] { return failpoint::around(postgres::make_lease_store(stores)); };
   out.make_audit_log = [stores] { return postgres::make_audit_log(stores); };
   out.processes = h.processes;
   out.projects = h.projects;
@@ -346,7 +353,7 @@ int run(int argc, char** argv) {
   }
   auto& invocation = std::get<config::invocation>(parsed);
   if (invocation.what == config::verb::version) {
-    std::cout << "rdev-api " << version << std::endl;
+    std::cout << "rdev-api " << version << (failpoint::built_in ? "\nfailpoints" : "") << std::endl;
     return exit_good;
   }
   invocation.in.environment = environment();

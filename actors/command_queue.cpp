@@ -40,6 +40,7 @@ submit_reply state::on_submit(submit& what) {
   one.from = std::move(what.from);
   one.actor_name = std::move(what.who.key_name);
   one.idempotency = std::move(what.idempotency);
+  one.scope = settings.scope;
   submissions.push_back({std::move(one), promise});
   flush_soon();
   return promise;
@@ -214,8 +215,8 @@ void state::on_load(const load& what) {
 void state::claim() {
   if (resting || handing_over || running >= settings.max_running)
     return;
-  auto leases = store->claim(
-      {settings.node, settings.start_intent, settings.max_running - running, settings.max_running_per_project});
+  auto leases = store->claim({settings.node, settings.start_intent, settings.max_running - running,
+                              settings.max_running_per_project, settings.scope});
   if (!leases) {
     around.fault("command_queue", leases.error());
     return;
@@ -227,7 +228,7 @@ void state::claim() {
   hand_over(std::move(*leases));
 }
 
-// A runner that dies before it has them gets them back from LEASES when it is restarted.
+// A runner that dies before it has them gets them back from LEASES, as those of a claim whose answer was lost.
 void state::hand_over(std::vector<lease> leases) {
   handing_over = true;
   self->request(around.peers->get<runner::actor>(), caf::infinite, runner::run{std::move(leases)})

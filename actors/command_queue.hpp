@@ -16,6 +16,7 @@ namespace rdev::command_queue {
 
 struct config {
   node_id node;
+  std::string scope;                             // of this node's runner: what it accepts is for it
   std::string start_intent;                      // boot tag of this machine, committed with each claim
   int max_running = 64;                          // commands that run here at once
   int max_running_per_project = 64;              // over all nodes

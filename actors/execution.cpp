@@ -37,8 +37,11 @@ std::optional<std::string> signal_name(int signal) {
   return "SIG" + std::string(name);
 }
 
-command_status status_after_stop(std::optional<cancel_reason> why) {
-  return why == cancel_reason::timeout ? command_status::timed_out : command_status::cancelled;
+// The first reason wins: a wish that is in the store came before the runner acted.
+command_status status_after_stop(std::optional<cancel_reason> wish, bool timed_out) {
+  if (!wish && timed_out)
+    wish = cancel_reason::timeout;
+  return wish == cancel_reason::timeout ? command_status::timed_out : command_status::cancelled;
 }
 
 bool over(const run_status& s) {
@@ -54,7 +57,7 @@ void state::on_start() {
     return recount(stream::out);
   if (lease.err_bytes > account.stored(stream::err))
     return recount(stream::err);
-  account.resume(lease.next_seq);
+  account.resume(lease.next_seq, lease.capped);
   attach();
 }
 
@@ -83,36 +86,83 @@ void state::later(std::chrono::milliseconds delay) {
 }
 
 void state::attach() {
-  if (lease.start_intent != processes->boot_tag()) {
-    last.state = run_state::lost;
-    last.reason = "the machine or the run folder that it was started on is gone";
-    attached = true;
-    return finish();
-  }
-  const bool ran_before = lease.out_bytes + lease.err_bytes > 0;
+  if (lease.scope != processes->scope())
+    return give_up("it ran on another machine, whose server has been away for too long");
+  if (auto gone = processes->why_gone(lease.start_intent); !gone.empty())
+    return give_up(std::move(gone));
   auto known = processes->status(lease.what.id);
-  if (known && known->state == run_state::absent && ran_before) {
-    last.state = run_state::lost;
-    last.reason = "the run folder of the command was deleted";
-    attached = true;
-    return finish();
+  if (!known) {
+    around.fault("execution", known.error());
+    return later(settings.retry);
   }
-  auto begun = lease.cancel ? processes->cancel(lease.what.id, settings.kill_grace)
-                            : processes->start(launch_of(lease.what, settings));
+  if (known->state == run_state::absent && !lease.cancel) {
+    if (lease.out_bytes + lease.err_bytes > 0)
+      return give_up("the run folder of the command was deleted");
+    if (boot_clock_now() > lease.taken_at + settings.start_within)
+      return confirm();
+  } else if (lease.unreadable && !lease.cancel) {
+    attached = true; // it was started by somebody who could read its environment
+    return follow();
+  }
+  send_order();
+}
+
+void state::send_order() {
+  const bool may_not_start = lease.cancel || lease.unreadable;
+  auto order = launch_of(lease.what, settings);
+  order.timeout = time_left();
+  order.grace = settings.kill_grace;
+  order.valid_until = lease.taken_at + settings.start_within;
+  auto begun = may_not_start ? processes->cancel(lease.what.id, settings.kill_grace) : processes->start(order);
   if (!begun) {
     around.fault("execution", begun.error());
     return later(settings.retry);
   }
+  if (begun->state == run_state::tombstone && lease.unreadable && !lease.cancel)
+    return give_up(*lease.unreadable);
   attached = true;
   follow();
 }
 
+// A node that was frozen or cut off may have lost the command since it took it: nothing is started on an old lease.
+void state::confirm() {
+  const auto asked_at = boot_clock_now();
+  self->request(around.peers->get<leases::actor>(), caf::infinite, leases::confirm{lease.what.id, lease.token})
+      .then(
+          [this, asked_at](const leases::confirmed& now) {
+            if (!now.stands)
+              return self->quit();
+            lease.taken_at = asked_at;
+            attach();
+          },
+          [this](const caf::error&) { later(settings.retry); });
+}
+
+// Nothing can be attached to, and nothing may be started.
+void state::give_up(std::string reason) {
+  last.state = run_state::lost;
+  last.reason = std::move(reason);
+  attached = true;
+  finish();
+}
+
+// By the store's clock up to the moment when it gave the lease out, by our own since.
+std::chrono::milliseconds state::running_for() const {
+  return lease.age + (boot_clock_now() - lease.taken_at);
+}
+
+// Zero: there is no limit. At least a millisecond else, so that a command whose time is up is still ended.
+std::chrono::milliseconds state::time_left() const {
+  const std::chrono::milliseconds timeout = lease.what.what.timeout.value_or(std::chrono::seconds::zero());
+  if (timeout <= std::chrono::milliseconds::zero())
+    return std::chrono::milliseconds::zero();
+  return std::max(timeout - running_for(), std::chrono::milliseconds(1));
+}
+
+// The runner ends a command whose time is up by itself; this is for one that could not be started yet.
 void state::arm_timeout() {
-  const auto timeout = lease.what.what.timeout.value_or(std::chrono::seconds::zero());
-  if (timeout <= std::chrono::seconds::zero())
-    return;
-  const auto left = std::chrono::duration_cast<std::chrono::milliseconds>(lease.started_at + timeout - now_utc());
-  self->delayed_send(self, std::max(left, std::chrono::milliseconds::zero()), time_is_up{});
+  if (const auto left = time_left(); left > std::chrono::milliseconds::zero())
+    self->delayed_send(self, left, time_is_up{});
 }
 
 void state::on_changed() {
@@ -231,13 +281,13 @@ command_result state::result_of(const run_status& s) const {
   case run_state::exited:
     out.exit_code = s.exit_code;
     out.signal = signal_name(s.signal);
-    out.status = s.killed_by_us     ? status_after_stop(lease.cancel)
+    out.status = s.killed_by_us     ? status_after_stop(lease.cancel, s.timed_out)
                  : s.exit_code == 0 ? command_status::completed
                                     : command_status::failed;
     out.complete = !s.output_lost && !out.out.truncated() && !out.err.truncated();
     break;
   case run_state::tombstone:
-    out.status = status_after_stop(lease.cancel);
+    out.status = status_after_stop(lease.cancel, false);
     out.reason = "it was cancelled before it was started";
     break;
   case run_state::absent:
@@ -252,18 +302,25 @@ command_result state::result_of(const run_status& s) const {
   return out;
 }
 
+// Of what is lost, processes may be left: nobody will ever account for them, so they go.
 void state::finish() {
+  if (last.state == run_state::lost && lease.scope == processes->scope()) {
+    if (const auto left = processes->end_leftovers(lease.what.id))
+      last.survivors = *left;
+    else
+      around.fault("execution", left.error());
+  }
   complete(result_of(last));
 }
 
 void state::complete(command_result result) {
   completing = true;
-  completion what{lease.what.id, lease.token, std::move(result)};
+  completion what{lease.what.id, lease.token, std::move(result), last.ended_ago};
   self->request(around.peers->get<command_queue::actor>(), caf::infinite, command_queue::complete{what})
       .then(
           [this, what](const command_queue::completed& done) {
             if (done.accepted) {
-              const auto took = std::chrono::duration_cast<std::chrono::milliseconds>(now_utc() - lease.started_at);
+              const auto took = running_for() - what.ended_ago.value_or(std::chrono::milliseconds(0));
               around.metrics->command_ended(lease.what.what.project, lease.what.what.type, what.result.status, took);
               if (auto forgotten = processes->forget(lease.what.id); !forgotten)
                 around.fault("execution", forgotten.error());

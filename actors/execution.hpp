@@ -22,6 +22,7 @@ struct config {
   std::chrono::milliseconds kill_grace{5000};               // between TERM and KILL
   std::chrono::milliseconds line_linger{200};               // how long an unfinished line waits for its end
   std::chrono::milliseconds retry{250};                     // after a fault of the store or the runner
+  std::chrono::milliseconds start_within{30'000};           // since the lease was taken; later it is confirmed first
   std::size_t read_bytes = 512 * 1024;                      // of each stream in one batch
   std::vector<std::string> agent_argv;                      // the `claude` command
   std::string agent_hint;                                   // what to install when it is missing
@@ -50,7 +51,12 @@ struct state {
   // Counts again what former owners stored, then starts or attaches.
   void recount(stream which);
   void attach();
+  void send_order();
+  void confirm();
+  void give_up(std::string reason);
   void arm_timeout();
+  [[nodiscard]] std::chrono::milliseconds running_for() const;
+  [[nodiscard]] std::chrono::milliseconds time_left() const;
   void follow();
   void append(std::vector<chunk> chunks);
   void send_append();

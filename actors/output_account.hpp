@@ -18,9 +18,11 @@ public:
   explicit output_account(std::uint64_t cap) : cap_(cap) {
   }
 
-  // Goes on where a former owner stopped: `next_seq` and then, in order, the bytes it stored.
-  void resume(std::uint32_t next_seq) {
+  // Goes on where a former owner stopped: the number of the next chunk, whether the cap was reached, and, in order, the
+  // bytes it stored.
+  void resume(std::uint32_t next_seq, bool capped) {
     next_seq_ = next_seq;
+    capped_ = capped;
   }
   void resume(stream which, std::string_view bytes);
 

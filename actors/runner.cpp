@@ -1,6 +1,7 @@
 #include "actors/runner.hpp"
 
 #include <algorithm>
+#include <iterator>
 
 namespace rdev::runner {
 
@@ -22,6 +23,13 @@ running state::on_run(run& what) {
   }
   report();
   return {static_cast<int>(executions.size())};
+}
+
+missing state::on_check(const check& what) const {
+  missing out;
+  std::copy_if(what.held.begin(), what.held.end(), std::back_inserter(out.commands),
+               [&](const auto& id) { return !executions.contains(id); });
+  return out;
 }
 
 void state::on_stop(const stop& what) {
@@ -66,6 +74,7 @@ actor::behavior_type behavior(actor::stateful_pointer<state> self, surroundings 
   self->set_down_handler([=](const caf::down_msg& down) { self->state.on_down(down); });
   return {
       [=](run& what) { return self->state.on_run(what); },
+      [=](const check& what) { return self->state.on_check(what); },
       [=](const stop& what) { self->state.on_stop(what); },
       [=](const changed& what) { self->state.on_changed(what); },
       [=](abandon) { self->state.on_abandon(); },

@@ -16,6 +16,7 @@ struct state {
   explicit state(actor::base* self_pointer) : self(self_pointer) {
   }
   running on_run(run& what);
+  [[nodiscard]] missing on_check(const check& what) const;
   void on_stop(const stop& what);
   void on_changed(const changed& what);
   void on_abandon();

@@ -41,8 +41,9 @@ void state::start_all() {
   });
   add<pod_control::actor>("pod_control",
                           [&] { return sys.spawn<caf::detached>(pod_control::behavior, around, m.projects); });
-  add<leases::actor>(
-      "leases", [&] { return sys.spawn<caf::detached>(leases::behavior, around, m.leases, m.make_lease_store()); });
+  add<leases::actor>("leases", [&] {
+    return sys.spawn<caf::detached>(leases::behavior, around, m.leases, m.make_lease_store(), m.processes);
+  });
   add<ingress::actor>("ingress", [&] { return sys.spawn(ingress::behavior, around, m.ingress); });
 
   for (const auto* which : {"audit", "webhooks", "api_keys", "auth", "rate_limit", "queries", "streams", "output_log",

@@ -22,6 +22,7 @@ struct new_command {
   request_context from;
   std::string actor_name;
   std::optional<rdev::idempotency> idempotency;
+  std::string scope; // of the runner that it is for
 };
 
 enum class submit_verdict : std::uint8_t { created, replayed, conflict, key_revoked };
@@ -37,6 +38,7 @@ struct claim_request {
   std::string start_intent; // boot tag of the machine the commands will be started on
   int most = 1;
   int max_running_per_project = 64;
+  std::string scope; // of its runner: commands that were queued for another one are not its own
 };
 
 // Lane `commands`: short writes. Batches are one transaction each (group commit).
@@ -49,9 +51,10 @@ public:
   // Which of these commands exist (an in-doubt commit is settled by the ids we made).
   virtual result<std::vector<command_id>> existing(std::span<const command_id> ids) = 0;
   // Takes ready commands: by priority with ageing, fair between projects. The lease and its start intent are
-  // committed before this returns; nothing may be started before.
+  // committed before this returns; nothing may be started before. A node that does not count as alive gets none.
   virtual result<std::vector<lease>> claim(const claim_request& request) = 0;
-  // Writes results with audit and event rows; false where the token is stale.
+  // Writes results with audit and event rows; false where the token is stale. True also for a repeat of what was
+  // written under the same token.
   virtual result<std::vector<bool>> complete(std::span<const completion> batch) = 0;
   // Queued: the command ends as cancelled, never run. Running: the wish is recorded for its owner.
   virtual result<cancel_verdict> cancel(const cancel_order& order) = 0;
@@ -92,19 +95,30 @@ struct node_info {
   node_id id;
   std::string name;
   std::string address;
-  std::string runner_scope; // machine identity of a local runner: who may adopt whose commands
+  std::string runner_scope; // of its runner: whose commands it can attach to
+};
+struct held_lease {
+  command_id command;
+  std::optional<cancel_reason> cancel; // somebody wishes it
 };
 class lease_store {
 public:
   virtual ~lease_store() = default;
-  // Makes or renews this node's row. False: the row was fenced (taken over): stop everything and register anew.
+  // Makes or renews this node's row. False: it had expired, so others may have taken over what this node ran.
   virtual result<bool> beat(const node_info& self, std::chrono::milliseconds lease) = 0;
-  // Leases of this very node, each with a new token: after a restart of the process or of the runner actor.
-  virtual result<std::vector<lease>> reclaim(const node_id& self) = 0;
-  // Leases of nodes whose row has expired, at most `most`, each with a new token and this node as owner.
-  virtual result<std::vector<lease>> adopt(const node_id& self, int most) = 0;
-  // Cancel wishes recorded for this node's leases by anybody.
-  virtual result<std::vector<std::pair<command_id, cancel_reason>>> cancels(const node_id& self) = 0;
+  // Leases of this very node, each with a new token: after a restart of the process or of the runner actor. `only`
+  // these, or all when it is empty.
+  virtual result<std::vector<lease>> reclaim(const node_id& self, std::span<const command_id> only) = 0;
+  // Leases of nodes whose row has expired, at most `most`, each with a new token and this node as owner: at once those
+  // of the own runner scope, those of another one when their node has been away for `foreign_after`.
+  virtual result<std::vector<lease>> adopt(const node_info& self, int most,
+                                           std::chrono::milliseconds foreign_after) = 0;
+  // What this node holds, by the store.
+  virtual result<std::vector<held_lease>> held(const node_id& self) = 0;
+  // Whether the token is still the one of the command's lease.
+  virtual result<bool> holds(const command_id& id, std::int64_t token) = 0;
+  // Which of these commands nobody will run any more: ended, or past the retention of records.
+  virtual result<std::vector<command_id>> over(std::span<const command_id> ids) = 0;
   virtual result<done> leave(const node_id& self) = 0;
   // Makes partitions ahead of time, drops those past their retention, purges old idempotency records.
   virtual result<done> upkeep() = 0;

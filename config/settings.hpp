@@ -56,6 +56,7 @@ struct settings {
     milliseconds renew{};
     milliseconds lease{};
     milliseconds scan{};
+    milliseconds foreign_after{};
   } leases;
   struct {
     milliseconds cache_lease{};
@@ -67,6 +68,7 @@ struct settings {
     std::string kind;
     std::uint64_t min_free_bytes = 0;
     struct {
+      std::string dir;
       std::string user;
       bool allow_network = false;
       std::vector<std::string> pass_env;

@@ -2,6 +2,7 @@
 // their node's death.
 #pragma once
 
+#include "messages/values/ids.hpp"
 #include "messages/vocabulary.hpp"
 
 #include <caf/typed_actor.hpp>
@@ -15,6 +16,16 @@ struct reclaim {};
 struct leave {};
 struct left {};
 
-using actor = caf::typed_actor<caf::reacts_to<reclaim>, caf::replies_to<leave>::with<left>>;
+// Whether the lease with this token still stands. Asked before a start that has been waiting for long.
+struct confirm {
+  command_id command;
+  std::int64_t token = 0;
+};
+struct confirmed {
+  bool stands = false;
+};
+
+using actor = caf::typed_actor<caf::reacts_to<reclaim>, caf::replies_to<leave>::with<left>,
+                               caf::replies_to<confirm>::with<confirmed>>;
 
 } // namespace rdev::leases

@@ -23,6 +23,14 @@ struct stop {
   cancel_reason reason = cancel_reason::user;
 };
 
+// By the store, these run on this node. Those that do not run here are named; LEASES asks again and hands them over.
+struct check {
+  std::vector<command_id> held;
+};
+struct missing {
+  std::vector<command_id> commands;
+};
+
 // Something changed on disk for this command (from the process runner's thread). May be lost: it repeats.
 struct changed {
   command_id command;
@@ -31,7 +39,7 @@ struct changed {
 // The restarted runner wants its commands back, or the node was fenced: drop all executions without touching them.
 struct abandon {};
 
-using actor = caf::typed_actor<caf::replies_to<run>::with<running>, caf::reacts_to<stop>, caf::reacts_to<changed>,
-                               caf::reacts_to<abandon>>;
+using actor = caf::typed_actor<caf::replies_to<run>::with<running>, caf::replies_to<check>::with<missing>,
+                               caf::reacts_to<stop>, caf::reacts_to<changed>, caf::reacts_to<abandon>>;
 
 } // namespace rdev::runner

@@ -58,6 +58,8 @@ struct rest;
 namespace runner {
 struct run;
 struct running;
+struct check;
+struct missing;
 struct stop;
 struct changed;
 struct abandon;
@@ -87,6 +89,8 @@ struct committed;
 } // namespace webhooks
 namespace leases {
 struct reclaim;
+struct confirm;
+struct confirmed;
 struct leave;
 struct left;
 } // namespace leases
@@ -129,6 +133,8 @@ CAF_ALLOW_UNSAFE_MESSAGE_TYPE(rdev::command_queue::load)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(rdev::command_queue::rest)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(rdev::runner::run)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(rdev::runner::running)
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(rdev::runner::check)
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(rdev::runner::missing)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(rdev::runner::stop)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(rdev::runner::changed)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(rdev::runner::abandon)
@@ -146,5 +152,7 @@ CAF_ALLOW_UNSAFE_MESSAGE_TYPE(rdev::audit::record)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(rdev::audit::committed)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(rdev::webhooks::committed)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(rdev::leases::reclaim)
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(rdev::leases::confirm)
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(rdev::leases::confirmed)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(rdev::leases::leave)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(rdev::leases::left)

@@ -5,16 +5,18 @@
 #include <dirent.h>
 #include <fcntl.h>
 #include <pwd.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <cerrno>
+#include <chrono>
 #include <cstring>
 #include <filesystem>
-#include <mutex>
 #include <sstream>
 #include <string_view>
+#include <thread>
 #include <utility>
 #include <vector>
 
@@ -26,6 +28,8 @@ namespace fs = std::filesystem;
 using local::read_small_file;
 using local::write_small_file;
 
+constexpr std::chrono::milliseconds lock_patience{5000};
+constexpr std::chrono::milliseconds lock_pause{10};
 constexpr const char* being_removed = ".removed-"; // no project id begins with a dot
 
 failure unavailable(const std::string& what) {
@@ -105,6 +109,19 @@ std::pair<std::string, std::string> label_of(std::string_view line) {
   return out;
 }
 
+// Servers that share the folder change it one at a time. Fault `unavailable`: another one has been at it for too long.
+result<descriptor> lock_of(const std::string& records_dir) {
+  descriptor lock(::open(records_dir.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+  if (!lock)
+    return unavailable("cannot open " + records_dir);
+  for (auto left = lock_patience; ::flock(lock.get(), LOCK_EX | LOCK_NB) != 0; left -= lock_pause) {
+    if (errno != EWOULDBLOCK || left <= std::chrono::milliseconds(0))
+      return unavailable("cannot lock " + records_dir);
+    std::this_thread::sleep_for(lock_pause);
+  }
+  return lock;
+}
+
 class local_projects final : public project_host {
 public:
   local_projects(local_projects_config config, uid_t uid, gid_t gid)
@@ -128,9 +145,11 @@ public:
   }
 
   result<bool> create(const std::string& id, const std::map<std::string, std::string>& labels) override {
-    std::lock_guard guard(mutex_);
     if (!valid_project_id(id))
       return failure{fault::invalid, "not a project id"};
+    const auto lock = lock_of(config_.records_dir);
+    if (!lock)
+      return lock.error();
     const auto path = folder_of(id);
     if (fs::exists(path))
       return false;
@@ -153,8 +172,12 @@ public:
 
   // Renamed first: a death in the middle leaves no half project behind.
   result<bool> remove(const std::string& id) override {
-    std::lock_guard guard(mutex_);
-    if (!valid_project_id(id) || !fs::exists(folder_of(id)))
+    if (!valid_project_id(id))
+      return false;
+    const auto lock = lock_of(config_.records_dir);
+    if (!lock)
+      return lock.error();
+    if (!fs::exists(folder_of(id)))
       return false;
     const auto grave = config_.projects_dir + "/" + being_removed + id + "-" + now_number();
     if (::rename(folder_of(id).c_str(), grave.c_str()) != 0)
@@ -212,7 +235,6 @@ private:
   local_projects_config config_;
   uid_t uid_;
   gid_t gid_;
-  std::mutex mutex_;
 };
 
 } // namespace
@@ -232,6 +254,9 @@ result<std::shared_ptr<project_host>> make_local_projects(local_projects_config 
     uid = entry->pw_uid;
     gid = entry->pw_gid;
   }
+  const auto lock = lock_of(config.records_dir);
+  if (!lock)
+    return lock.error();
   auto out = std::make_shared<local_projects>(std::move(config), uid, gid);
   out->clear_graves();
   return std::shared_ptr<project_host>(std::move(out));

@@ -2,9 +2,13 @@
 
 #include "adapters/closed_directory.hpp"
 #include "adapters/crypto.hpp"
+#include "adapters/failpoint.hpp"
 #include "adapters/local/change_watcher.hpp"
+#include "adapters/local/leftovers.hpp"
 #include "adapters/local/order.hpp"
+#include "adapters/local/processes.hpp"
 #include "adapters/local/run_files.hpp"
+#include "messages/values/time.hpp"
 
 #include <fcntl.h>
 #include <grp.h>
@@ -36,6 +40,8 @@ using namespace local;
 namespace fs = std::filesystem;
 
 constexpr auto answer_limit = std::chrono::seconds(10); // for the shim to say whether it has started the command
+constexpr const char* restarted = "the machine was restarted";
+constexpr const char* never_started = "the process that was to stand over the command died while it was starting it";
 constexpr const char* default_path = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
 failure unavailable(const std::string& what) {
@@ -77,26 +83,42 @@ std::string real_machine() {
   return boot + "/" + std::string(ns.data(), n > 0 ? static_cast<std::size_t>(n) : 0);
 }
 
-// The folder's own mark: a run folder that was deleted and made anew is another one, in which nothing can be attached
-// to.
-result<std::string> scope_of(const std::string& run_dir) {
-  const auto path = run_dir + "/scope";
+// What stands in the file `path`; made with `fresh` if it is not there. Two servers that share the folder may get here
+// at once: the first link counts.
+result<std::string> identity_in(const std::string& path, const std::string& fresh) {
   if (auto text = read_small_file(path); text && !text->empty())
     return *text;
-  const auto fresh = node_id::make().text();
-  if (!write_small_file(path, fresh, 0600))
+  const auto temporary = path + "." + node_id::make().text();
+  if (!write_small_file(temporary, fresh, 0600))
+    return unavailable("cannot write " + temporary);
+  const bool linked = ::link(temporary.c_str(), path.c_str()) == 0 || errno == EEXIST;
+  const int code = errno;
+  ::unlink(temporary.c_str());
+  errno = code;
+  if (!linked)
     return unavailable("cannot write " + path);
-  return fresh;
+  return read_small_file(path).value_or(fresh);
 }
 
 class local_runner final : public process_runner {
 public:
-  local_runner(local_runner_config config, account who, std::string tag)
-      : config_(std::move(config)), who_(std::move(who)), tag_(std::move(tag)) {
+  local_runner(local_runner_config config, account who, std::string scope, std::string machine, const std::string& mark)
+      : config_(std::move(config)), run_dir_(config_.dir + "/run"), who_(std::move(who)), scope_(std::move(scope)),
+        machine_(std::move(machine)), tag_(machine_ + "/" + mark) {
+  }
+
+  std::string scope() override {
+    return scope_;
   }
 
   std::string boot_tag() override {
     return tag_;
+  }
+
+  std::string why_gone(const std::string& start_intent) override {
+    if (start_intent == tag_)
+      return {};
+    return start_intent.starts_with(machine_ + "/") ? "the folder of all run folders was deleted" : restarted;
   }
 
   result<run_status> start(const launch& what) override {
@@ -104,7 +126,7 @@ public:
     if (auto known = status(what.id); known && known->state != run_state::absent)
       return known;
     if (!enough_room())
-      return failure{fault::no_space, "less than runner.min_free_bytes are free in " + config_.run_dir};
+      return failure{fault::no_space, "less than runner.min_free_bytes are free in " + run_dir_};
     if (::mkdir(folder.c_str(), 0711) != 0 && errno != EEXIST)
       return unavailable("cannot make " + folder);
     ::chmod(folder.c_str(), 0711); // whatever the umask: the command reads its script by path
@@ -121,27 +143,36 @@ public:
       return out;
     const auto record = wait_for_start(folder);
     if (!record) {
-      const bool begun = ::access((folder + "/start").c_str(), F_OK) == 0;
+      const bool begun = ::access((folder + std::string(start_suffix)).c_str(), F_OK) == 0;
+      // If whoever began to start it is only slow, he sees that the start is no longer his.
+      if (begun && !replace_start(folder, start_mark::lost))
+        return unavailable("cannot write to " + run_dir_);
       out.state = begun ? run_state::lost : run_state::absent;
-      out.reason = begun ? "the shim died while it was starting the command" : "";
+      out.reason = begun ? never_started : "";
       return out;
     }
-    if (record->cancelled) {
+    if (record->mark == start_mark::cancelled) {
       out.state = run_state::tombstone;
       return out;
     }
-    fill_sizes(folder, out);
-    if (record->boot_tag == tag_ && starttime_of(record->shim) == record->starttime) {
-      out.state = run_state::running;
-      out.ending = ::access((folder + "/cancel").c_str(), F_OK) == 0;
-      watcher_.add(id, folder);
-      return out;
+    const bool folder_there = ::access(folder.c_str(), F_OK) == 0;
+    if (record->mark == start_mark::run && folder_there) {
+      fill_sizes(folder, out);
+      if (lives(*record)) {
+        out.state = run_state::running;
+        out.ending = ::access((folder + "/cancel").c_str(), F_OK) == 0;
+        watcher_.add(id, folder);
+        return out;
+      }
+      if (fill_end(folder, out)) // it ended between the two looks
+        return out;
     }
-    if (fill_end(folder, out)) // it ended between the two looks
-      return out;
     out.state = run_state::lost;
-    out.reason =
-        record->boot_tag == tag_ ? "the process that stood over the command was killed" : "the machine was restarted";
+    out.reason = record->mark == start_mark::ended  ? "its end was recorded before"
+                 : record->mark == start_mark::lost ? never_started
+                 : record->boot_tag != tag_         ? restarted
+                 : !folder_there                    ? "the run folder of the command was deleted"
+                                                    : "the process that stood over the command was killed";
     return out;
   }
 
@@ -164,26 +195,24 @@ public:
 
   result<run_status> cancel(const command_id& id, std::chrono::milliseconds grace) override {
     const auto folder = folder_of(id);
-    if (::mkdir(folder.c_str(), 0711) != 0 && errno != EEXIST)
-      return unavailable("cannot make " + folder);
     descriptor start;
     const auto claimed = take_start(folder, start);
     if (claimed == claim::failed)
-      return unavailable("cannot write to " + folder);
+      return unavailable("cannot write to " + run_dir_);
     if (claimed == claim::won) {
       start_record tombstone;
-      tombstone.cancelled = true;
+      tombstone.mark = start_mark::cancelled;
       if (!write_start(start, tombstone))
-        return unavailable("cannot write to " + folder);
+        return unavailable("cannot write to " + run_dir_);
       return status(id);
     }
     auto now = status(id);
-    if (!now || now->state != run_state::running)
+    const auto record = now ? wait_for_start(folder) : std::nullopt;
+    if (!record || record->mark != start_mark::run)
       return now;
-    const auto record = wait_for_start(folder);
+    if (now->state != run_state::running)
+      return now;
     const auto temporary = folder + "/cancel.tmp";
-    if (!record)
-      return now;
     // The first grace counts. The signal is sent again: who wrote the file may have died before it was sent.
     if (!now->ending && (!write_small_file(temporary, std::to_string(grace.count()), 0600) ||
                          ::rename(temporary.c_str(), (folder + "/cancel").c_str()) != 0))
@@ -195,11 +224,20 @@ public:
     return status(id);
   }
 
+  result<int> end_leftovers(const command_id& id) override {
+    auto record = wait_for_start(folder_of(id));
+    if (record && (record->mark != start_mark::run || record->boot_tag != tag_))
+      record.reset();
+    return local::end_leftovers(id.text(), record);
+  }
+
   result<done> forget(const command_id& id) override {
     auto now = status(id);
     if (now && now->state == run_state::running)
       return failure{fault::invalid, "a running command cannot be forgotten"};
     watcher_.remove(id);
+    if (!replace_start(folder_of(id), start_mark::ended))
+      return unavailable("cannot write to " + run_dir_);
     std::error_code error;
     fs::remove_all(folder_of(id), error);
     if (error)
@@ -207,18 +245,56 @@ public:
     return done{};
   }
 
+  result<std::vector<command_id>> kept() override {
+    std::vector<command_id> out;
+    const auto good = each_entry([&](const fs::directory_entry& entry) {
+      if (const auto id = command_id::parse(entry.path().filename().string()))
+        out.push_back(*id);
+    });
+    return good ? result<std::vector<command_id>>(std::move(out)) : good.error();
+  }
+
+  result<done> drop_marks(std::chrono::seconds older_than) override {
+    const auto limit = fs::file_time_type::clock::now() - older_than;
+    return each_entry([&](const fs::directory_entry& entry) {
+      const auto& path = entry.path();
+      std::error_code gone;
+      if (path.extension() == start_suffix && fs::last_write_time(path, gone) < limit && !gone &&
+          !fs::exists(path.parent_path() / path.stem(), gone))
+        fs::remove(path, gone);
+    });
+  }
+
   void watch(std::function<void(const command_id&)> changed) override {
     watcher_.on_change(std::move(changed));
   }
 
 private:
+  [[nodiscard]] std::string projects_dir() const {
+    return config_.dir + "/projects";
+  }
+
+  template <class Visit>
+  result<done> each_entry(Visit visit) const {
+    std::error_code error;
+    for (fs::directory_iterator entry(run_dir_, error), end; !error && entry != end; entry.increment(error))
+      visit(*entry);
+    if (error)
+      return failure{fault::unavailable, "cannot list " + run_dir_ + ": " + error.message()};
+    return done{};
+  }
+
+  [[nodiscard]] bool lives(const start_record& record) const {
+    return record.boot_tag == tag_ && starttime_of(record.shim) == record.starttime;
+  }
+
   [[nodiscard]] std::string folder_of(const command_id& id) const {
-    return config_.run_dir + "/" + id.text();
+    return run_dir_ + "/" + id.text();
   }
 
   [[nodiscard]] bool enough_room() const {
     struct statvfs info {};
-    return ::statvfs(config_.run_dir.c_str(), &info) != 0 || info.f_bavail * info.f_frsize >= config_.min_free_bytes;
+    return ::statvfs(run_dir_.c_str(), &info) != 0 || info.f_bavail * info.f_frsize >= config_.min_free_bytes;
   }
 
   static bool fill_end(const std::string& folder, run_status& out) {
@@ -229,7 +305,9 @@ private:
     out.exit_code = end->exit_code;
     out.signal = end->signal;
     out.killed_by_us = end->killed;
+    out.timed_out = end->timed_out;
     out.survivors = end->survivors;
+    out.ended_ago = std::max(boot_clock_now() - end->at, std::chrono::milliseconds(0));
     out.out_bytes = end->out_bytes;
     out.out_total = end->out_total;
     out.err_bytes = end->err_bytes;
@@ -263,7 +341,7 @@ private:
     order o;
     o.folder = folder;
     o.boot_tag = tag_;
-    const auto workspace = config_.projects_dir + "/" + what.project;
+    const auto workspace = projects_dir() + "/" + what.project;
     o.working_dir = what.workdir.empty() ? workspace : workspace + "/" + what.workdir;
     o.change_user = who_.change;
     o.uid = who_.uid;
@@ -274,6 +352,9 @@ private:
     o.stdin_text = what.stdin_text;
     o.max_bytes = what.max_bytes;
     o.missing_hint = what.missing_hint;
+    o.timeout_ms = static_cast<std::uint64_t>(what.timeout.count());
+    o.grace_ms = static_cast<std::uint64_t>(what.grace.count());
+    o.valid_until_ms = static_cast<std::uint64_t>(what.valid_until.count());
     std::map<std::string, std::string> env{
         {"PATH", default_path}, {"HOME", workspace}, {"LANG", "C.UTF-8"}, {"TERM", "dumb"}, {"TZ", "UTC"}};
     for (const auto& name : config_.pass_env)
@@ -307,7 +388,8 @@ private:
     ::posix_spawn_file_actions_addopen(&actions, STDERR_FILENO, "/dev/null", O_WRONLY, 0);
     std::string program = "rdev-shim";
     std::array<char*, 2> arguments{program.data(), nullptr};
-    std::array<char*, 1> environment{nullptr};
+    std::string points = "RDEV_FAILPOINT=" + failpoint::of_next_shim();
+    std::array<char*, 2> environment{failpoint::built_in ? points.data() : nullptr, nullptr};
     pid_t pid = 0;
     const int failed =
         ::posix_spawn(&pid, config_.shim.c_str(), &actions, nullptr, arguments.data(), environment.data());
@@ -339,6 +421,8 @@ private:
         return failure{fault::unavailable, "the shim died before it gave an answer"};
       word.append(piece.data(), static_cast<std::size_t>(n));
     }
+    if (word.starts_with("late"))
+      return failure{fault::deadline, "the order to start the command came too late"};
     if (word.starts_with("failed"))
       return failure{word.find(std::strerror(ENOSPC)) != std::string::npos ? fault::no_space : fault::unavailable,
                      word};
@@ -346,7 +430,10 @@ private:
   }
 
   local_runner_config config_;
+  std::string run_dir_;
   account who_;
+  std::string scope_;
+  std::string machine_;
   std::string tag_;
   change_watcher watcher_;
 };
@@ -361,18 +448,24 @@ result<std::shared_ptr<process_runner>> make_local_runner(local_runner_config co
   if (::access(config.shim.c_str(), X_OK) != 0)
     return failure{fault::invalid, "the program rdev-shim is missing: " + config.shim};
   std::error_code error;
-  fs::create_directories(config.run_dir, error);
-  if (::chmod(config.run_dir.c_str(), 0711) != 0)
-    return unavailable("cannot use " + config.run_dir);
-  for (const auto& folder : {config.projects_dir, config.run_dir})
+  const auto run_dir = config.dir + "/run";
+  fs::create_directories(run_dir, error);
+  if (::chmod(run_dir.c_str(), 0711) != 0)
+    return unavailable("cannot use " + run_dir);
+  for (const auto& folder : {config.dir + "/projects", run_dir})
     if (const auto closed = who->change ? closed_directory(folder, who->uid, who->gid) : ""; !closed.empty())
       return failure{fault::invalid, "the user '" + config.user + "', as whom commands run, cannot enter " + closed +
                                          "; mend it with: chmod o+x " + closed};
-  auto scope = scope_of(config.run_dir);
+  // The mark goes with the run folders: what was started in a folder that was deleted cannot be attached to.
+  auto mark = identity_in(run_dir + "/scope", node_id::make().text());
+  if (!mark)
+    return std::move(mark.error());
+  auto scope = identity_in(config.dir + "/scope", *mark);
   if (!scope)
     return std::move(scope.error());
-  const auto tag = (config.machine.empty() ? real_machine() : config.machine) + "/" + *scope;
-  return std::shared_ptr<process_runner>(std::make_shared<local_runner>(std::move(config), std::move(*who), tag));
+  auto machine = config.machine.empty() ? real_machine() : config.machine;
+  return std::shared_ptr<process_runner>(
+      std::make_shared<local_runner>(std::move(config), std::move(*who), std::move(*scope), std::move(machine), *mark));
 }
 
 } // namespace rdev

@@ -9,9 +9,9 @@
 
 namespace rdev {
 
+// In `dir`: `projects/`, the workspaces; `run/`, the run folders; `scope`, the identity of all this.
 struct local_runner_config {
-  std::string run_dir;               // a folder for each command; made if it is not there
-  std::string projects_dir;          // the workspaces
+  std::string dir;                   // of this runner, which several servers of one machine may share; made if need be
   std::string shim;                  // path of rdev-shim
   std::string user;                  // commands run as this user when we are root; empty = as ourselves
   std::vector<std::string> pass_env; // names of our own variables that commands get

@@ -6,7 +6,7 @@ namespace rdev::local {
 
 namespace {
 
-constexpr std::string_view magic = "rdev order 1\n";
+constexpr std::string_view magic = "rdev order 2\n";
 
 class encoder {
 public:
@@ -88,6 +88,9 @@ std::string encode(const order& o) {
   e.text(o.stdin_text);
   e.number(o.max_bytes);
   e.text(o.missing_hint);
+  e.number(o.timeout_ms);
+  e.number(o.grace_ms);
+  e.number(o.valid_until_ms);
   return std::move(e.out);
 }
 
@@ -113,6 +116,9 @@ std::optional<order> decode(std::string_view bytes) {
   o.stdin_text = d.text();
   o.max_bytes = d.number();
   o.missing_hint = d.text();
+  o.timeout_ms = d.number();
+  o.grace_ms = d.number();
+  o.valid_until_ms = d.number();
   if (!d.whole())
     return std::nullopt;
   return o;

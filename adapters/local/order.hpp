@@ -24,6 +24,9 @@ struct order {
   std::string stdin_text;               // empty = /dev/null
   std::uint64_t max_bytes = 0;          // of each stream's file
   std::string missing_hint;             // second line of the message when the program is not found
+  std::uint64_t timeout_ms = 0;         // it is ended after so long; 0 = never
+  std::uint64_t grace_ms = 0;           // between TERM and KILL at the time-out
+  std::uint64_t valid_until_ms = 0;     // of the boot clock: not started later; 0 = no limit
 };
 
 std::string encode(const order& o);

@@ -1,6 +1,7 @@
 #include "adapters/local/run_files.hpp"
 
 #include <fcntl.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <array>
@@ -30,23 +31,60 @@ bool write_all(int fd, std::string_view bytes) {
   return true;
 }
 
+namespace {
+
+std::string start_path(const std::string& folder) {
+  return folder + std::string(start_suffix);
+}
+
+std::string_view word_of(start_mark mark) {
+  switch (mark) {
+  case start_mark::run:
+    return "run";
+  case start_mark::cancelled:
+    return "cancelled";
+  case start_mark::ended:
+    return "ended";
+  case start_mark::lost:
+    return "lost";
+  }
+  return "";
+}
+
+} // namespace
+
 claim take_start(const std::string& folder, descriptor& file) {
-  file = descriptor(::open((folder + "/start").c_str(), O_CREAT | O_EXCL | O_WRONLY | O_CLOEXEC, 0600));
+  file = descriptor(::open(start_path(folder).c_str(), O_CREAT | O_EXCL | O_WRONLY | O_CLOEXEC, 0600));
   if (file)
     return claim::won;
   return errno == EEXIST ? claim::taken : claim::failed;
 }
 
 bool write_start(const descriptor& file, const start_record& record) {
-  if (record.cancelled)
-    return write_all(file.get(), "cancelled\n");
+  if (record.mark != start_mark::run)
+    return write_all(file.get(), std::string(word_of(record.mark)) + "\n");
   std::ostringstream text;
-  text << "run " << record.shim << ' ' << record.starttime << ' ' << record.boot_tag << '\n';
+  text << word_of(record.mark) << ' ' << record.shim << ' ' << record.starttime << ' ' << record.pipes[0] << ' '
+       << record.pipes[1] << ' ' << record.boot_tag << '\n';
   return write_all(file.get(), text.str());
 }
 
+bool replace_start(const std::string& folder, start_mark mark) {
+  const auto path = start_path(folder);
+  const auto temporary = path + ".tmp";
+  return write_small_file(temporary, std::string(word_of(mark)) + "\n", 0600) &&
+         ::rename(temporary.c_str(), path.c_str()) == 0;
+}
+
+bool owns_start(const std::string& folder, const descriptor& file) {
+  struct stat mine {};
+  struct stat there {};
+  return ::fstat(file.get(), &mine) == 0 && ::stat(start_path(folder).c_str(), &there) == 0 &&
+         mine.st_ino == there.st_ino && mine.st_dev == there.st_dev;
+}
+
 std::optional<start_record> read_start(const std::string& folder, bool& being_written) {
-  const auto text = read_small_file(folder + "/start");
+  const auto text = read_small_file(start_path(folder));
   being_written = text && !text->ends_with('\n');
   if (!text || being_written)
     return std::nullopt;
@@ -54,9 +92,11 @@ std::optional<start_record> read_start(const std::string& folder, bool& being_wr
   std::istringstream in(*text);
   std::string word;
   in >> word;
-  record.cancelled = word == "cancelled";
-  if (!record.cancelled)
-    in >> record.shim >> record.starttime >> record.boot_tag;
+  for (const auto mark : {start_mark::cancelled, start_mark::ended, start_mark::lost})
+    if (word == word_of(mark))
+      record.mark = mark;
+  if (record.mark == start_mark::run)
+    in >> record.shim >> record.starttime >> record.pipes[0] >> record.pipes[1] >> record.boot_tag;
   return record;
 }
 
@@ -66,8 +106,9 @@ bool reserve_end(const std::string& folder) {
 
 bool write_end(const std::string& folder, const end_record& r) {
   std::ostringstream text;
-  text << r.exit_code << ' ' << r.signal << ' ' << r.killed << ' ' << r.survivors << ' ' << r.out_bytes << ' '
-       << r.out_total << ' ' << r.err_bytes << ' ' << r.err_total << ' ' << r.output_lost << '\n';
+  text << r.exit_code << ' ' << r.signal << ' ' << r.killed << ' ' << r.timed_out << ' ' << r.at.count() << ' '
+       << r.survivors << ' ' << r.out_bytes << ' ' << r.out_total << ' ' << r.err_bytes << ' ' << r.err_total << ' '
+       << r.output_lost << '\n';
   auto line = text.str();
   line.resize(end_record_room, ' ');
   const auto path = folder + "/code.tmp";
@@ -81,10 +122,12 @@ std::optional<end_record> read_end(const std::string& folder) {
     return std::nullopt;
   std::istringstream in(*text);
   end_record r;
-  in >> r.exit_code >> r.signal >> r.killed >> r.survivors >> r.out_bytes >> r.out_total >> r.err_bytes >>
-      r.err_total >> r.output_lost;
+  std::int64_t at = 0;
+  in >> r.exit_code >> r.signal >> r.killed >> r.timed_out >> at >> r.survivors >> r.out_bytes >> r.out_total >>
+      r.err_bytes >> r.err_total >> r.output_lost;
   if (!in)
     return std::nullopt;
+  r.at = std::chrono::milliseconds(at);
   return r;
 }
 
@@ -110,24 +153,6 @@ std::optional<std::string> read_small_file(const std::string& path) {
 bool write_small_file(const std::string& path, std::string_view text, mode_t mode) {
   const descriptor file(::open(path.c_str(), O_CREAT | O_TRUNC | O_WRONLY | O_CLOEXEC, mode));
   return file && write_all(file.get(), text);
-}
-
-std::optional<std::uint64_t> starttime_of(pid_t pid) {
-  const auto text = read_small_file("/proc/" + std::to_string(pid) + "/stat");
-  const auto bracket = text ? text->rfind(')') : std::string::npos;
-  if (bracket == std::string::npos)
-    return std::nullopt;
-  std::istringstream in(text->substr(bracket + 1));
-  std::string state;
-  in >> state;
-  if (state == "Z" || state == "X")
-    return std::nullopt;
-  std::string field;
-  for (int i = 4; i < 22; ++i)
-    in >> field;
-  std::uint64_t ticks = 0;
-  in >> ticks;
-  return in ? std::optional(ticks) : std::nullopt;
 }
 
 } // namespace rdev::local

@@ -1,11 +1,14 @@
-// The files of a command's run folder, as shim and server write and read them (docs/durable-exec.md).
-//   start   made with O_EXCL: who makes it decides whether the command runs. `run PID STARTTIME TAG` or `cancelled`
+// What is kept of a command, as shim and server write and read it (docs/durable-exec.md). `RUN/<command>.start` stands
+// beside the folder `RUN/<command>/`, so that it is still there when the folder is gone:
+//   start   made with O_EXCL: who makes it decides whether the command runs. `run …`, or a word
 //   out err bytes of the two streams          code   how it ended; appears whole (rename)
 //   cancel  grace in milliseconds             script the text of a shell command
 #pragma once
 
 #include "adapters/descriptor.hpp"
 
+#include <array>
+#include <chrono>
 #include <cstdint>
 #include <optional>
 #include <string>
@@ -17,16 +20,30 @@ namespace rdev::local {
 
 enum class claim : std::uint8_t { won, taken, failed };
 
-// Tries to make `start`; the file stays empty until write_start().
+inline constexpr std::string_view start_suffix = ".start";
+
+// Tries to make the start file of this run folder; it stays empty until write_start().
 claim take_start(const std::string& folder, descriptor& file);
 
+enum class start_mark : std::uint8_t {
+  run,
+  cancelled, // it never ran and never will
+  ended,     // its end is recorded in the store: nothing is kept of it but this
+  lost,      // whoever was starting it did not come to an end with that
+};
 struct start_record {
-  bool cancelled = false;
+  start_mark mark = start_mark::run;
+  // Of `run`:
   pid_t shim = 0;
-  std::uint64_t starttime = 0; // clock ticks since boot: tells a process from a later one of the same number
+  std::uint64_t starttime = 0;          // clock ticks since boot: tells a process from a later one of the same number
+  std::array<std::uint64_t, 2> pipes{}; // inodes of the command's stdout and stderr: whoever has them open is its own
   std::string boot_tag;
 };
 bool write_start(const descriptor& file, const start_record& record);
+// Puts another start file in the place of whatever is there, in one step.
+bool replace_start(const std::string& folder, start_mark mark);
+// Whether the start file is still this one.
+bool owns_start(const std::string& folder, const descriptor& file);
 // Empty: there is none, or it is still being written (`being_written`).
 std::optional<start_record> read_start(const std::string& folder, bool& being_written);
 
@@ -34,7 +51,9 @@ struct end_record {
   int exit_code = 0;
   int signal = 0;
   bool killed = false;
+  bool timed_out = false; // killed because its time was up
   int survivors = 0;
+  std::chrono::milliseconds at{0}; // of the boot clock
   std::uint64_t out_bytes = 0;
   std::uint64_t out_total = 0;
   std::uint64_t err_bytes = 0;
@@ -50,8 +69,5 @@ std::optional<end_record> read_end(const std::string& folder);
 std::optional<std::string> read_small_file(const std::string& path);
 bool write_small_file(const std::string& path, std::string_view text, mode_t mode);
 bool write_all(int fd, std::string_view bytes);
-
-// Field 22 of /proc/PID/stat; empty when the process is gone or a zombie.
-std::optional<std::uint64_t> starttime_of(pid_t pid);
 
 } // namespace rdev::local

@@ -51,10 +51,14 @@ public:
   result<std::vector<lease>> claim(const claim_request& request) override {
     return t_.call("commands.claim", 1, [&]() -> result<std::vector<lease>> {
       std::vector<lease> out;
+      const auto node = t_.nodes.find(request.node);
+      if (node == t_.nodes.end() || node->second.expires_at <= t_.clock())
+        return out;
       for (const auto& id : next_in_line(request)) {
         const auto& project = t_.commands.at(id).what.project;
         t_.queue.erase(id);
-        t_.leases[id] = {request.node, ++t_.last_token, 1, request.start_intent, t_.clock(), std::nullopt};
+        t_.leases[id] = {request.node, ++t_.last_token, 1, request.start_intent, t_.clock(),
+                         std::nullopt, request.scope};
         t_.add_event("command.started", project, id, std::nullopt);
         out.push_back(t_.lease_of(id));
       }
@@ -149,7 +153,7 @@ private:
     auto& names = t_.env_names[row.id];
     for (const auto& v : row.what.env)
       names.push_back(v.name);
-    t_.queue[row.id] = {now, ms_of(now) + handicap_ms.at(static_cast<std::size_t>(row.what.priority))};
+    t_.queue[row.id] = {now, ms_of(now) + handicap_ms.at(static_cast<std::size_t>(row.what.priority)), one.scope};
     t_.add_audit({row.key,
                   one.actor_name,
                   "command.submit",
@@ -167,10 +171,12 @@ private:
   std::vector<command_id> next_in_line(const claim_request& request) {
     std::map<std::string, int> busy;
     for (const auto& [id, row] : t_.leases)
-      ++busy[t_.commands.at(id).what.project];
+      if (row.scope == request.scope)
+        ++busy[t_.commands.at(id).what.project];
     std::vector<std::pair<std::int64_t, command_id>> ready;
     for (const auto& [id, row] : t_.queue)
-      ready.emplace_back(row.eff_ms, id);
+      if (row.scope == request.scope)
+        ready.emplace_back(row.eff_ms, id);
     std::sort(ready.begin(), ready.end());
     std::vector<std::tuple<int, std::int64_t, command_id>> heads;
     for (const auto& [eff, id] : ready) {
@@ -188,13 +194,18 @@ private:
 
   bool end(const completion& one) {
     const auto held = t_.leases.find(one.id);
+    if (const auto written = t_.result_tokens.find(one.id);
+        held == t_.leases.end() && written != t_.result_tokens.end())
+      return written->second == one.token;
     if (held == t_.leases.end() || held->second.token != one.token)
       return false;
     const auto& project = t_.commands.at(one.id).what.project;
     auto result = one.result;
     result.started_at = held->second.started_at;
-    result.finished_at = t_.clock();
+    result.finished_at =
+        std::max(held->second.started_at, t_.clock() - one.ended_ago.value_or(std::chrono::milliseconds(0)));
     t_.leases.erase(held);
+    t_.result_tokens[one.id] = one.token;
     t_.commands.at(one.id).what.env.clear();
     const std::string status(name_of(result.status));
     t_.add_audit({std::nullopt, "system", "command.end", one.id.uuid(), project, "done", status, {}, {}});

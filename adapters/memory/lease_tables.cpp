@@ -12,45 +12,62 @@ public:
 
   result<bool> beat(const node_info& self, std::chrono::milliseconds lease) override {
     return t_.call("leases.beat", 1, [&]() -> result<bool> {
-      auto& row = t_.nodes[self.id];
-      if (row.fenced) {
-        row.fenced = false;
-        return false;
-      }
-      row = {self, t_.clock() + lease, false};
-      return true;
+      const auto now = t_.clock();
+      const auto before = t_.nodes.find(self.id);
+      const bool in_time = before == t_.nodes.end() || before->second.expires_at > now;
+      t_.nodes[self.id] = {self, now + lease};
+      return in_time;
     });
   }
 
-  result<std::vector<lease>> reclaim(const node_id& self) override {
+  result<std::vector<lease>> reclaim(const node_id& self, std::span<const command_id> only) override {
     return t_.call("leases.reclaim", 1, [&]() -> result<std::vector<lease>> {
       std::vector<lease> out;
       for (auto& [id, row] : t_.leases)
-        if (row.node == self)
+        if (row.node == self && (only.empty() || std::find(only.begin(), only.end(), id) != only.end()))
           out.push_back(taken_over(id, row, self));
       return out;
     });
   }
 
-  result<std::vector<lease>> adopt(const node_id& self, int most) override {
+  result<std::vector<lease>> adopt(const node_info& self, int most, std::chrono::milliseconds foreign_after) override {
     return t_.call("leases.adopt", 1, [&]() -> result<std::vector<lease>> {
       std::vector<lease> out;
+      if (gone_for(self.id, {}))
+        return out;
       for (auto& [id, row] : t_.leases) {
         if (static_cast<int>(out.size()) >= most)
           break;
-        if (row.node != self && dead(row.node))
-          out.push_back(taken_over(id, row, self));
+        const auto patience = row.scope == self.runner_scope ? std::chrono::milliseconds(0) : foreign_after;
+        if (row.node != self.id && gone_for(row.node, patience))
+          out.push_back(taken_over(id, row, self.id));
       }
       return out;
     });
   }
 
-  result<std::vector<std::pair<command_id, cancel_reason>>> cancels(const node_id& self) override {
-    return t_.call("leases.cancels", 1, [&]() -> result<std::vector<std::pair<command_id, cancel_reason>>> {
-      std::vector<std::pair<command_id, cancel_reason>> out;
+  result<std::vector<held_lease>> held(const node_id& self) override {
+    return t_.call("leases.held", 1, [&]() -> result<std::vector<held_lease>> {
+      std::vector<held_lease> out;
       for (const auto& [id, row] : t_.leases)
-        if (row.node == self && row.cancel)
-          out.emplace_back(id, *row.cancel);
+        if (row.node == self)
+          out.push_back({id, row.cancel});
+      return out;
+    });
+  }
+
+  result<bool> holds(const command_id& id, std::int64_t token) override {
+    return t_.call("leases.holds", 1, [&]() -> result<bool> {
+      const auto row = t_.leases.find(id);
+      return row != t_.leases.end() && row->second.token == token;
+    });
+  }
+
+  result<std::vector<command_id>> over(std::span<const command_id> ids) override {
+    return t_.call("leases.over", ids.size(), [&]() -> result<std::vector<command_id>> {
+      std::vector<command_id> out;
+      std::copy_if(ids.begin(), ids.end(), std::back_inserter(out),
+                   [&](const auto& id) { return !t_.leases.contains(id) && t_.results.contains(id); });
       return out;
     });
   }
@@ -75,9 +92,9 @@ public:
   }
 
 private:
-  bool dead(const node_id& node) {
+  bool gone_for(const node_id& node, std::chrono::milliseconds time) {
     const auto row = t_.nodes.find(node);
-    return row == t_.nodes.end() || row->second.expires_at < t_.clock();
+    return row == t_.nodes.end() || row->second.expires_at < t_.clock() - time;
   }
 
   bool owns_any(const node_id& node) {
@@ -90,8 +107,11 @@ private:
     row.token = ++t_.last_token;
     ++row.attempt;
     auto out = t_.lease_of(id);
-    if (const auto found = t_.chunks.find(id); found != t_.chunks.end() && !found->second.empty())
+    if (const auto found = t_.chunks.find(id); found != t_.chunks.end() && !found->second.empty()) {
       out.next_seq = found->second.rbegin()->first + 1;
+      out.capped = std::any_of(found->second.begin(), found->second.end(),
+                               [](const auto& c) { return c.second.truncation_marker; });
+    }
     out.out_bytes = t_.stored_bytes(id, stream::out);
     out.err_bytes = t_.stored_bytes(id, stream::err);
     return out;

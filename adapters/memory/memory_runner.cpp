@@ -1,5 +1,7 @@
 #include "adapters/memory/memory_runner.hpp"
 
+#include "messages/values/time.hpp"
+
 #include <algorithm>
 #include <csignal>
 
@@ -36,7 +38,7 @@ void runner::finish(entry& e) {
   e.status = *e.end;
   e.status.output_lost = lost_output;
   e.status.ending = false;
-  e.status.killed_by_us = ending && e.end->state == run_state::exited;
+  e.status.killed_by_us = e.end->killed_by_us || (ending && e.end->state == run_state::exited);
 }
 
 void runner::prints(const command_id& id, stream which, std::string_view bytes) {
@@ -122,6 +124,11 @@ void runner::reboot(std::string tag) {
     }
 }
 
+void runner::leaves_survivors(const command_id& id, int count) {
+  std::lock_guard guard(mutex_);
+  of(id).survivors = count;
+}
+
 void runner::on_start(std::function<void(const launch&)> script) {
   std::lock_guard guard(mutex_);
   on_start_ = std::move(script);
@@ -158,15 +165,29 @@ std::vector<std::chrono::milliseconds> runner::cancels(const command_id& id) con
   return e == nullptr ? std::vector<std::chrono::milliseconds>{} : e->cancels;
 }
 
+int runner::sweeps(const command_id& id) const {
+  std::lock_guard guard(mutex_);
+  const auto* e = known(id);
+  return e == nullptr ? 0 : e->sweeps;
+}
+
 bool runner::forgotten(const command_id& id) const {
   std::lock_guard guard(mutex_);
   const auto* e = known(id);
   return e != nullptr && e->forgotten;
 }
 
+std::string runner::scope() {
+  return {};
+}
+
 std::string runner::boot_tag() {
   std::lock_guard guard(mutex_);
   return boot_tag_;
+}
+
+std::string runner::why_gone(const std::string& start_intent) {
+  return start_intent == boot_tag() ? "" : "the machine was restarted";
 }
 
 result<run_status> runner::start(const launch& what) {
@@ -178,6 +199,8 @@ result<run_status> runner::start(const launch& what) {
     auto& e = of(what.id);
     if (e.status.state != run_state::absent)
       return seen(e);
+    if (what.valid_until > std::chrono::milliseconds(0) && boot_clock_now() > what.valid_until)
+      return failure{fault::deadline, "the order to start the command came too late"};
     ++e.starts;
     e.launched = what;
     e.max_bytes = what.max_bytes;
@@ -234,6 +257,13 @@ result<run_status> runner::cancel(const command_id& id, std::chrono::millisecond
   return out;
 }
 
+result<int> runner::end_leftovers(const command_id& id) {
+  std::lock_guard guard(mutex_);
+  auto& e = of(id);
+  ++e.sweeps;
+  return e.survivors;
+}
+
 result<done> runner::forget(const command_id& id) {
   std::lock_guard guard(mutex_);
   if (auto why = strikes("forget"))
@@ -242,6 +272,8 @@ result<done> runner::forget(const command_id& id) {
   if (e.status.state == run_state::running)
     return failure{fault::invalid, "a running command cannot be forgotten"};
   e.status = {};
+  e.status.state = run_state::lost;
+  e.status.reason = "its end was recorded before";
   e.files = {};
   e.totals = {};
   e.end.reset();
@@ -249,19 +281,33 @@ result<done> runner::forget(const command_id& id) {
   return done{};
 }
 
-void runner::watch(std::function<void(const command_id&)> changed) {
+result<std::vector<command_id>> runner::kept() {
   std::lock_guard guard(mutex_);
+  if (auto why = strikes("kept"))
+    return std::move(*why);
+  std::vector<command_id> out;
+  for (const auto& [id, e] : entries_)
+    if (e.starts > 0 && !e.forgotten)
+      out.push_back(id);
+  return out;
+}
+
+result<done> runner::drop_marks(std::chrono::seconds older_than) {
+  std::lock_guard guard(mutex_);
+  if (older_than <= std::chrono::seconds(0))
+    std::erase_if(entries_, [](const auto& e) { return e.second.forgotten; });
+  return done{};
+}
+
+void runner::watch(std::function<void(const command_id&)> changed) {
+  std::lock_guard guard(calling_);
   changed_ = std::move(changed);
 }
 
 void runner::tell(const command_id& id) {
-  std::function<void(const command_id&)> changed;
-  {
-    std::lock_guard guard(mutex_);
-    changed = changed_;
-  }
-  if (changed)
-    changed(id);
+  std::lock_guard guard(calling_);
+  if (changed_)
+    changed_(id);
 }
 
 } // namespace rdev::memory

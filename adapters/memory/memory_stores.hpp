@@ -18,7 +18,7 @@
 namespace rdev::memory {
 
 // What a test can see of a lease.
-struct held_lease {
+struct lease_seen {
   command_id command;
   std::string project;
   node_id node;
@@ -66,15 +66,15 @@ public:
   void fail_next_of(std::string_view call, fault what, int times = 1, moment when = moment::before);
   // While it is so, every call fails with `unavailable`.
   void unreachable(bool yes);
-  // The node's next heartbeat is told that its row belongs to somebody else.
-  void fence(const node_id& node);
+  // The node's row expires at once.
+  void expire(const node_id& node);
   // Runs once, within the next call of this name and before its work: what somebody else does at that moment.
   void meanwhile(std::string_view call, std::function<void()> what);
 
   // ---- what is in it
   [[nodiscard]] std::vector<command_id> commands() const; // by id
   [[nodiscard]] std::vector<command_id> queued() const;   // by age and priority
-  [[nodiscard]] std::vector<held_lease> leases() const;   // by token
+  [[nodiscard]] std::vector<lease_seen> leases() const;   // by token
   [[nodiscard]] std::optional<command_result> result_of(const command_id& id) const;
   [[nodiscard]] std::vector<chunk> chunks_of(const command_id& id) const; // by seq
   [[nodiscard]] std::string output_of(const command_id& id, stream which) const;
@@ -90,6 +90,8 @@ public:
   // A key as it stands there, whatever its times.
   void put_key(const api_key& key);
   [[nodiscard]] std::optional<api_key> key(const key_id& id) const;
+  // A node that counts as alive for a day.
+  void put_node(const node_id& id);
   // Takes the command away and its output with it, as retention does.
   void drop(const command_id& id);
 

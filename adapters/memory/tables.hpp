@@ -13,6 +13,7 @@ namespace rdev::memory {
 struct queue_row {
   timestamp ready_at{};
   std::int64_t eff_ms = 0; // ready time plus the handicap of the priority: ageing folded in
+  std::string scope;
 };
 
 struct lease_row {
@@ -22,6 +23,7 @@ struct lease_row {
   std::string start_intent;
   timestamp started_at{};
   std::optional<cancel_reason> cancel;
+  std::string scope;
 };
 
 struct idempotency_row {
@@ -34,7 +36,6 @@ using idempotency_scope = std::pair<key_id, std::string>;
 struct node_row {
   node_info info;
   timestamp expires_at{};
-  bool fenced = false;
 };
 
 struct planned_fault {
@@ -54,6 +55,7 @@ struct tables {
   std::map<command_id, queue_row> queue;
   std::map<command_id, lease_row> leases;
   std::map<command_id, command_result> results;
+  std::map<command_id, std::int64_t> result_tokens;
   std::map<command_id, std::map<std::uint32_t, chunk>> chunks;
   std::map<key_id, api_key> keys;
   std::vector<audit_row> audit;

@@ -51,7 +51,10 @@ lease tables::lease_of(const command_id& id) const {
   out.token = row.token;
   out.attempt = row.attempt;
   out.start_intent = row.start_intent;
+  out.scope = row.scope;
   out.started_at = row.started_at;
+  out.age = std::chrono::duration_cast<std::chrono::milliseconds>(clock() - row.started_at);
+  out.taken_at = boot_clock_now();
   out.cancel = row.cancel;
   return out;
 }
@@ -108,9 +111,9 @@ void world::unreachable(bool yes) {
   tables_->unreachable = yes;
 }
 
-void world::fence(const node_id& node) {
+void world::expire(const node_id& node) {
   std::lock_guard guard(tables_->mutex);
-  tables_->nodes[node].fenced = true;
+  tables_->nodes[node].expires_at = tables_->clock() - std::chrono::seconds(1);
 }
 
 void world::meanwhile(std::string_view call, std::function<void()> what) {
@@ -137,9 +140,9 @@ std::vector<command_id> world::queued() const {
   return out;
 }
 
-std::vector<held_lease> world::leases() const {
+std::vector<lease_seen> world::leases() const {
   std::lock_guard guard(tables_->mutex);
-  std::vector<held_lease> out;
+  std::vector<lease_seen> out;
   for (const auto& [id, row] : tables_->leases)
     out.push_back(
         {id, tables_->commands.at(id).what.project, row.node, row.token, row.attempt, row.start_intent, row.cancel});
@@ -209,6 +212,11 @@ std::optional<api_key> world::key(const key_id& id) const {
   std::lock_guard guard(tables_->mutex);
   const auto found = tables_->keys.find(id);
   return found == tables_->keys.end() ? std::nullopt : std::optional(found->second);
+}
+
+void world::put_node(const node_id& id) {
+  std::lock_guard guard(tables_->mutex);
+  tables_->nodes[id] = {{id, "", "", ""}, tables_->clock() + std::chrono::days(1)};
 }
 
 void world::drop(const command_id& id) {

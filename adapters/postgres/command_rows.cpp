@@ -74,7 +74,13 @@ void read_spec(std::string_view text, submission& what) {
 
 } // namespace
 
-result<lease> lease_from(const pqxx::row& row, sealer& seal) {
+std::optional<cancel_reason> cancel_from(const pqxx::field& f) {
+  if (f.is_null())
+    return std::nullopt;
+  return std::string_view(f.c_str()) == "timeout" ? cancel_reason::timeout : cancel_reason::user;
+}
+
+lease lease_from(const pqxx::row& row, sealer& seal, std::chrono::milliseconds asked_at) {
   lease out;
   auto& c = out.what;
   c.id = *command_id::from_uuid(row[0].c_str());
@@ -90,12 +96,15 @@ result<lease> lease_from(const pqxx::row& row, sealer& seal) {
   out.attempt = row[11].as<int>();
   out.start_intent = row[12].c_str();
   out.started_at = time_of(row[13]);
-  if (!row[14].is_null())
-    out.cancel = std::string_view(row[14].c_str()) == "timeout" ? cancel_reason::timeout : cancel_reason::user;
+  out.cancel = cancel_from(row[14]);
+  out.scope = row[15].c_str();
+  out.age = std::chrono::milliseconds(row[16].as<std::int64_t>());
+  out.taken_at = asked_at;
   auto env = open_env(row[9], c.id, seal);
-  if (!env)
-    return std::move(env.error());
-  c.what.env = std::move(*env);
+  if (env)
+    c.what.env = std::move(*env);
+  else
+    out.unreadable = "its environment cannot be read: " + env.error().message;
   return out;
 }
 

@@ -19,9 +19,14 @@ std::string sealed_env(const command& c, sealer& seal);
 inline const std::string lease_columns =
     "l.command_id, c.project, c.key_id, c.family, c.type, c.priority, c.timeout_s, "
     "(extract(epoch FROM c.created_at) * 1000000)::bigint, c.spec, s.env, l.token, l.attempt, l.start_intent, "
-    "(extract(epoch FROM l.started_at) * 1000000)::bigint, l.cancel";
-// Fault `invalid`: the env cannot be opened.
-result<lease> lease_from(const pqxx::row& row, sealer& seal);
+    "(extract(epoch FROM l.started_at) * 1000000)::bigint, l.cancel, l.scope, "
+    "(extract(epoch FROM clock_timestamp() - l.started_at) * 1000)::bigint";
+inline constexpr int lease_column_count = 17;
+// `asked_at`: of the boot clock, before the statement was sent.
+lease lease_from(const pqxx::row& row, sealer& seal, std::chrono::milliseconds asked_at);
+
+// Column `cancel` of a lease.
+std::optional<cancel_reason> cancel_from(const pqxx::field& f);
 
 std::array<std::uint8_t, 32> scope_of(const request_context& from, const idempotency& key);
 

@@ -16,9 +16,9 @@ WITH input AS MATERIALIZED (
   SELECT u.*, k.id IS NOT NULL AS key_good, clock_timestamp() AS now
     FROM unnest($1::uuid[], $2::text[], $3::uuid[], $4::uuid[], $5::text[], $6::smallint[], $7::int[], $8::jsonb[],
                 $9::bytea[], $10::text[], $11::text[], $12::text[], $13::text[], $14::bytea[], $15::bytea[],
-                $17::uuid[], $18::uuid[])
+                $17::uuid[], $18::uuid[], $19::text[])
          WITH ORDINALITY AS u(id, project, key_id, family, type, priority, timeout_s, spec, env, actor, client_ip,
-                              request_id, trace_id, scope_hash, digest, audit_id, event_id, ord)
+                              request_id, trace_id, scope_hash, digest, audit_id, event_id, scope, ord)
     LEFT JOIN api_keys k ON k.id = u.key_id AND k.revoked_at IS NULL
                         AND (k.expires_at IS NULL OR k.expires_at > clock_timestamp())
 ), first AS (
@@ -45,9 +45,9 @@ WITH input AS MATERIALIZED (
 ), s AS (
   INSERT INTO command_secret (command_id, env) SELECT id, env FROM made WHERE env IS NOT NULL
 ), q AS (
-  INSERT INTO queue_item (command_id, project, priority, ready_at, eff_ms)
+  INSERT INTO queue_item (command_id, project, priority, ready_at, eff_ms, scope)
   SELECT id, project, priority, now,
-         (extract(epoch FROM now) * 1000)::bigint + (ARRAY[0, 5000, 30000, 120000])[priority + 1] FROM made
+         (extract(epoch FROM now) * 1000)::bigint + (ARRAY[0, 5000, 30000, 120000])[priority + 1], scope FROM made
 ), a AS (
   INSERT INTO audit_log (id, actor_key, actor_name, action, target, project, outcome, client_ip, request_id, trace_id, detail)
   SELECT audit_id, key_id, actor, 'command.submit', id::text, project, 'allowed', client_ip, request_id, trace_id,
@@ -58,24 +58,27 @@ WITH input AS MATERIALIZED (
 )
 SELECT resource, verdict FROM outcome ORDER BY ord)sql";
 
-// An element of the batch counts only while its token holds; the row lock keeps an adopter out until we commit.
+// An element of the batch counts only while its token holds; the row lock keeps an adopter out until we commit. Where
+// the lease has gone with this very token, it is the repeat of a completion whose answer was lost.
 const std::string complete_sql = R"sql(
 WITH input AS MATERIALIZED (
   SELECT u.* FROM unnest($1::uuid[], $2::bigint[], $3::text[], $4::text[], $5::int[], $6::text[], $7::int[], $8::bigint[],
-                         $9::text[], $10::bigint[], $11::bigint[], $12::text[], $13::bigint[], $14::boolean[])
+                         $9::text[], $10::bigint[], $11::bigint[], $12::text[], $13::bigint[], $14::boolean[],
+                         $15::bigint[])
          WITH ORDINALITY AS u(id, token, status, reason, exit_code, signal, survivors, out_bytes, out_sha256, out_total,
-                              err_bytes, err_sha256, err_total, complete, ord)
+                              err_bytes, err_sha256, err_total, complete, ended_ago, ord)
 ), held AS MATERIALIZED (
-  SELECT i.*, l.project, l.started_at, clock_timestamp() AS now
+  SELECT i.*, l.project, l.started_at,
+         greatest(l.started_at, clock_timestamp() - coalesce(i.ended_ago, 0) * interval '1 millisecond') AS finished_at
     FROM lease l JOIN input i ON i.id = l.command_id AND i.token = l.token
    WHERE l.command_id = ANY ($1::uuid[]) ORDER BY l.command_id FOR UPDATE OF l
 ), gone AS (DELETE FROM lease l USING held h WHERE l.command_id = h.id), unsealed AS (
   DELETE FROM command_secret s USING held h WHERE s.command_id = h.id
 ), r AS (
   INSERT INTO command_result (command_id, project, status, reason, exit_code, signal, survivors, started_at, finished_at,
-                              out_bytes, out_sha256, out_total, err_bytes, err_sha256, err_total, complete)
-  SELECT id, project, status, reason, exit_code, signal, survivors, started_at, now,
-         out_bytes, out_sha256, out_total, err_bytes, err_sha256, err_total, complete FROM held
+                              out_bytes, out_sha256, out_total, err_bytes, err_sha256, err_total, complete, token)
+  SELECT id, project, status, reason, exit_code, signal, survivors, started_at, finished_at,
+         out_bytes, out_sha256, out_total, err_bytes, err_sha256, err_total, complete, token FROM held
 ), a AS (
   INSERT INTO audit_log (actor_name, action, target, project, outcome, reason, detail)
   SELECT 'system', 'command.end', id::text, project, 'done', status,
@@ -85,13 +88,15 @@ WITH input AS MATERIALIZED (
   INSERT INTO event (event, project, command_id, data)
   SELECT 'command.' || status, project, id,
          jsonb_build_object('exit_code', exit_code,
-                            'duration_ms', (extract(epoch FROM now - started_at) * 1000)::bigint) FROM held
+                            'duration_ms', (extract(epoch FROM finished_at - started_at) * 1000)::bigint) FROM held
 )
-SELECT i.ord, h.id IS NOT NULL FROM input i LEFT JOIN held h ON h.ord = i.ord ORDER BY i.ord)sql";
+SELECT i.ord, CASE WHEN h.id IS NOT NULL THEN true
+                   ELSE EXISTS (SELECT 1 FROM command_result d WHERE d.command_id = i.id AND d.token = i.token) END
+  FROM input i LEFT JOIN held h ON h.ord = i.ord ORDER BY i.ord)sql";
 
 // Two statements: a claim waits for its turn and then takes what was committed meanwhile, which the picture of the
 // database that the statement began with does not show. The second one has a new picture.
-const std::string claim_sql = "SELECT command_id FROM rdev_claim($1, $2, $3, $4)";
+const std::string claim_sql = "SELECT command_id FROM rdev_claim($1, $2, $3, $4, $5)";
 const std::string claimed_sql =
     "SELECT " + lease_columns +
     " FROM lease l JOIN command c ON c.id = l.command_id "
@@ -128,16 +133,16 @@ public:
   }
 
   result<std::vector<submit_receipt>> submit(std::span<const new_command> batch) override {
-    std::array<array_literal, 17> column;
+    std::array<array_literal, 18> column;
     for (const auto& one : batch)
       add_row(column, one);
-    std::array<std::string, 17> text;
+    std::array<std::string, 18> text;
     for (std::size_t i = 0; i < column.size(); ++i)
       text.at(i) = column.at(i).text();
     return session_.single(effect::writes, [&](pqxx::transaction_base& tx) {
       const auto rows = tx.exec_prepared("submit", text[0], text[1], text[2], text[3], text[4], text[5], text[6],
                                          text[7], text[8], text[9], text[10], text[11], text[12], text[13], text[14],
-                                         interval_of(config_.idempotency_retention), text[15], text[16]);
+                                         interval_of(config_.idempotency_retention), text[15], text[16], text[17]);
       std::vector<submit_receipt> out;
       for (const auto& row : rows)
         out.push_back({static_cast<submit_verdict>(row[1].as<int>()), *command_id::from_uuid(row[0].c_str())});
@@ -159,20 +164,21 @@ public:
 
   result<std::vector<lease>> claim(const claim_request& request) override {
     std::vector<completion> unreadable;
+    const auto asked_at = boot_clock_now();
     auto out = session_.transact([&](pqxx::transaction_base& tx) {
       std::vector<lease> leases;
       array_literal taken;
-      for (const auto& row : tx.exec_prepared("claim", request.node.uuid(), request.start_intent, request.most,
-                                              request.max_running_per_project))
+      for (const auto& row : tx.exec_prepared("claim", request.node.uuid(), request.scope, request.start_intent,
+                                              request.most, request.max_running_per_project))
         taken.add(std::string_view(row[0].c_str()));
       if (taken.text() == "{}")
         return leases;
       for (const auto& row : tx.exec_prepared("claimed", taken.text())) {
-        auto one = lease_from(row, *config_.sealer);
-        if (one)
-          leases.push_back(std::move(*one));
+        auto one = lease_from(row, *config_.sealer, asked_at);
+        if (one.unreadable)
+          unreadable.push_back(lost_for(one));
         else
-          unreadable.push_back(lost_for(row, one.error()));
+          leases.push_back(std::move(one));
       }
       return leases;
     });
@@ -184,15 +190,15 @@ public:
   }
 
   result<std::vector<bool>> complete(std::span<const completion> batch) override {
-    std::array<array_literal, 14> column;
+    std::array<array_literal, 15> column;
     for (const auto& one : batch)
       add_row(column, one);
-    std::array<std::string, 14> text;
+    std::array<std::string, 15> text;
     for (std::size_t i = 0; i < column.size(); ++i)
       text.at(i) = column.at(i).text();
     return session_.single(effect::writes, [&](pqxx::transaction_base& tx) {
       const auto rows = tx.exec_prepared("complete", text[0], text[1], text[2], text[3], text[4], text[5], text[6],
-                                         text[7], text[8], text[9], text[10], text[11], text[12], text[13]);
+                                         text[7], text[8], text[9], text[10], text[11], text[12], text[13], text[14]);
       std::vector<bool> out;
       for (const auto& row : rows)
         out.push_back(row[1].as<bool>());
@@ -245,7 +251,7 @@ private:
     return config_.sealer->mac(as_bytes(key.body_digest));
   }
 
-  void add_row(std::array<array_literal, 17>& column, const new_command& one) {
+  void add_row(std::array<array_literal, 18>& column, const new_command& one) {
     const auto& what = one.what.what;
     column[0].add(std::string_view(one.what.id.uuid()));
     column[1].add(std::string_view(what.project));
@@ -273,9 +279,10 @@ private:
     // Ids of the audit row and the event row: the server would need longer to make them.
     column[15].add(std::string_view(to_uuid_text(new_uuid_v7())));
     column[16].add(std::string_view(to_uuid_text(new_uuid_v7())));
+    column[17].add(std::string_view(one.scope));
   }
 
-  static void add_row(std::array<array_literal, 14>& column, const completion& one) {
+  static void add_row(std::array<array_literal, 15>& column, const completion& one) {
     const auto& r = one.result;
     column[0].add(std::string_view(one.id.uuid()));
     column[1].add_number(one.token);
@@ -291,13 +298,14 @@ private:
     column[11].add(std::string_view(r.err.sha256));
     column[12].add_number(static_cast<std::int64_t>(r.err.total_bytes));
     column[13].add(std::string_view(r.complete ? "t" : "f"));
+    one.ended_ago ? column[14].add_number(one.ended_ago->count()) : column[14].add_null();
   }
 
-  static completion lost_for(const pqxx::row& row, const failure& why) {
+  static completion lost_for(const lease& one) {
     completion out;
-    out.id = *command_id::from_uuid(row[0].c_str());
-    out.token = row[10].as<std::int64_t>();
-    out.result.reason = "its environment cannot be read: " + why.message;
+    out.id = one.what.id;
+    out.token = one.token;
+    out.result.reason = one.unreadable;
     out.result.out.sha256 = out.result.err.sha256 = to_hex(sha256(""));
     return out;
   }

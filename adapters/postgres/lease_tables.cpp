@@ -9,42 +9,55 @@ namespace {
 
 // An owner may renew its own expired row: false take-overs only attach, and the tokens decide.
 const std::string beat_sql = R"sql(
+WITH before AS (SELECT expires_at > clock_timestamp() AS in_time FROM node WHERE id = $1)
 INSERT INTO node AS n (id, name, address, runner_scope, started_at, expires_at)
 VALUES ($1, $2, $3, $4, clock_timestamp(), clock_timestamp() + $5::interval)
 ON CONFLICT (id) DO UPDATE SET name = excluded.name, address = excluded.address, runner_scope = excluded.runner_scope,
                                expires_at = excluded.expires_at
-RETURNING 1)sql";
+RETURNING coalesce((SELECT in_time FROM before), true))sql";
 
 // First the leases get new tokens, then what was stored under the old ones is read, by a statement of its own: only
 // then does it see what a former owner, whom the first one had to wait for, has written to the last.
-const std::string reclaim_sql = "UPDATE lease SET token = nextval('lease_token'), attempt = attempt + 1 "
-                                "WHERE node_id = $1 RETURNING command_id";
+const std::string reclaim_sql = R"sql(
+UPDATE lease SET token = nextval('lease_token'), attempt = attempt + 1
+ WHERE node_id = $1 AND ($2::uuid[] = '{}' OR command_id = ANY ($2::uuid[])) RETURNING command_id)sql";
 
-const std::string adopt_sql =
-    "WITH orphan AS (SELECT l.command_id FROM lease l LEFT JOIN node n ON n.id = l.node_id "
-    "WHERE l.node_id <> $1 AND (n.id IS NULL OR n.expires_at < clock_timestamp()) LIMIT $2 FOR UPDATE OF l SKIP "
-    "LOCKED) "
-    "UPDATE lease l SET node_id = $1, token = nextval('lease_token'), attempt = l.attempt + 1 FROM orphan o "
-    "WHERE l.command_id = o.command_id RETURNING l.command_id";
+const std::string adopt_sql = R"sql(
+WITH orphan AS (
+  SELECT l.command_id FROM lease l LEFT JOIN node n ON n.id = l.node_id
+   WHERE l.node_id <> $1
+     AND (n.id IS NULL OR n.expires_at < clock_timestamp() - CASE WHEN l.scope = $2 THEN interval '0' ELSE $4::interval END)
+   LIMIT $3 FOR UPDATE OF l SKIP LOCKED
+)
+UPDATE lease l SET node_id = $1, token = nextval('lease_token'), attempt = l.attempt + 1 FROM orphan o
+ WHERE l.command_id = o.command_id AND EXISTS (SELECT 1 FROM node WHERE id = $1 AND expires_at > clock_timestamp())
+RETURNING l.command_id)sql";
 
-const std::string taken_over_sql =
-    "SELECT " + lease_columns +
-    ", coalesce((SELECT max(o.seq) FROM output_chunk o WHERE o.command_id = l.command_id), 2) + 1, "
-    "coalesce((SELECT o.off + octet_length(o.data) FROM output_chunk o WHERE o.command_id = l.command_id AND o.stream "
-    "= 0 "
-    "AND NOT o.marker ORDER BY o.seq DESC LIMIT 1), 0), "
-    "coalesce((SELECT o.off + octet_length(o.data) FROM output_chunk o WHERE o.command_id = l.command_id AND o.stream "
-    "= 1 "
-    "AND NOT o.marker ORDER BY o.seq DESC LIMIT 1), 0) "
-    "FROM lease l JOIN command c ON c.id = l.command_id LEFT JOIN command_secret s ON s.command_id = l.command_id "
-    "WHERE l.command_id = ANY ($1::uuid[])";
+const std::string taken_over_sql = "SELECT " + lease_columns + R"sql(,
+  coalesce((SELECT max(o.seq) FROM output_chunk o WHERE o.command_id = l.command_id), 2) + 1,
+  coalesce((SELECT o.off + octet_length(o.data) FROM output_chunk o
+             WHERE o.command_id = l.command_id AND o.stream = 0 AND NOT o.marker ORDER BY o.seq DESC LIMIT 1), 0),
+  coalesce((SELECT o.off + octet_length(o.data) FROM output_chunk o
+             WHERE o.command_id = l.command_id AND o.stream = 1 AND NOT o.marker ORDER BY o.seq DESC LIMIT 1), 0),
+  EXISTS (SELECT 1 FROM output_chunk o WHERE o.command_id = l.command_id AND o.marker)
+  FROM lease l JOIN command c ON c.id = l.command_id LEFT JOIN command_secret s ON s.command_id = l.command_id
+ WHERE l.command_id = ANY ($1::uuid[]))sql";
+
+// Past its retention a command has no result any more; the age of its id tells.
+const std::string over_sql = R"sql(
+SELECT u.id FROM unnest($1::uuid[]) AS u(id)
+ WHERE NOT EXISTS (SELECT 1 FROM lease l WHERE l.command_id = u.id)
+   AND (u.id < rdev_uuid7_floor(clock_timestamp() - $2::interval)
+        OR EXISTS (SELECT 1 FROM command_result r WHERE r.command_id = u.id)))sql";
 
 const statements prepared{
     {"beat", beat_sql},
     {"reclaim", reclaim_sql},
     {"adopt", adopt_sql},
     {"taken_over", taken_over_sql},
-    {"cancels", "SELECT command_id, cancel FROM lease WHERE node_id = $1 AND cancel IS NOT NULL"},
+    {"over", over_sql},
+    {"held", "SELECT command_id, cancel FROM lease WHERE node_id = $1"},
+    {"holds", "SELECT 1 FROM lease WHERE command_id = $1 AND token = $2"},
     {"leave", "UPDATE node SET expires_at = clock_timestamp() WHERE id = $1"},
 };
 
@@ -55,27 +68,43 @@ public:
 
   result<bool> beat(const node_info& self, std::chrono::milliseconds lease) override {
     return session_.single(effect::reads, [&](pqxx::transaction_base& tx) {
-      return !tx.exec_prepared("beat", self.id.uuid(), self.name, self.address, self.runner_scope, interval_of(lease))
-                  .empty();
+      return tx
+          .exec_prepared1("beat", self.id.uuid(), self.name, self.address, self.runner_scope, interval_of(lease))[0]
+          .as<bool>();
     });
   }
 
-  result<std::vector<lease>> reclaim(const node_id& self) override {
-    return session_.transact(
-        [&](pqxx::transaction_base& tx) { return taken_over(tx, tx.exec_prepared("reclaim", self.uuid())); });
+  result<std::vector<lease>> reclaim(const node_id& self, std::span<const command_id> only) override {
+    return take_over(
+        [&](pqxx::transaction_base& tx) { return tx.exec_prepared("reclaim", self.uuid(), array_of(only).text()); });
   }
 
-  result<std::vector<lease>> adopt(const node_id& self, int most) override {
-    return session_.transact(
-        [&](pqxx::transaction_base& tx) { return taken_over(tx, tx.exec_prepared("adopt", self.uuid(), most)); });
+  result<std::vector<lease>> adopt(const node_info& self, int most, std::chrono::milliseconds foreign_after) override {
+    return take_over([&](pqxx::transaction_base& tx) {
+      return tx.exec_prepared("adopt", self.id.uuid(), self.runner_scope, most, interval_of(foreign_after));
+    });
   }
 
-  result<std::vector<std::pair<command_id, cancel_reason>>> cancels(const node_id& self) override {
+  result<std::vector<held_lease>> held(const node_id& self) override {
     return session_.single(effect::reads, [&](pqxx::transaction_base& tx) {
-      std::vector<std::pair<command_id, cancel_reason>> out;
-      for (const auto& row : tx.exec_prepared("cancels", self.uuid()))
-        out.emplace_back(*command_id::from_uuid(row[0].c_str()),
-                         std::string_view(row[1].c_str()) == "timeout" ? cancel_reason::timeout : cancel_reason::user);
+      std::vector<held_lease> out;
+      for (const auto& row : tx.exec_prepared("held", self.uuid()))
+        out.push_back({*command_id::from_uuid(row[0].c_str()), cancel_from(row[1])});
+      return out;
+    });
+  }
+
+  result<bool> holds(const command_id& id, std::int64_t token) override {
+    return session_.single(effect::reads, [&](pqxx::transaction_base& tx) {
+      return !tx.exec_prepared("holds", id.uuid(), token).empty();
+    });
+  }
+
+  result<std::vector<command_id>> over(std::span<const command_id> ids) override {
+    return session_.single(effect::reads, [&](pqxx::transaction_base& tx) {
+      std::vector<command_id> out;
+      for (const auto& row : tx.exec_prepared("over", array_of(ids).text(), interval_of(config_.record_retention)))
+        out.push_back(*command_id::from_uuid(row[0].c_str()));
       return out;
     });
   }
@@ -103,28 +132,33 @@ public:
   }
 
 private:
-  std::vector<lease> taken_over(pqxx::transaction_base& tx, const pqxx::result& ids) {
-    if (ids.empty())
-      return {};
-    array_literal wanted;
-    for (const auto& row : ids)
-      wanted.add(std::string_view(row[0].c_str()));
-    return leases_from(tx.exec_prepared("taken_over", wanted.text()));
+  static array_literal array_of(std::span<const command_id> ids) {
+    array_literal out;
+    for (const auto& id : ids)
+      out.add(std::string_view(id.uuid()));
+    return out;
   }
 
-  // A command whose env cannot be opened is attached to all the same: it was started, or it will fail to start.
-  std::vector<lease> leases_from(const pqxx::result& rows) {
-    std::vector<lease> out;
-    for (const auto& row : rows) {
-      auto one = lease_from(row, *config_.sealer);
-      if (!one)
-        continue;
-      one->next_seq = row[15].as<std::uint32_t>();
-      one->out_bytes = row[16].as<std::uint64_t>();
-      one->err_bytes = row[17].as<std::uint64_t>();
-      out.push_back(std::move(*one));
-    }
-    return out;
+  // `retoken(tx)` gives new tokens and says to which commands.
+  template <class Retoken>
+  result<std::vector<lease>> take_over(Retoken retoken) {
+    const auto asked_at = boot_clock_now();
+    return session_.transact([&](pqxx::transaction_base& tx) {
+      array_literal wanted;
+      for (const auto& row : retoken(tx))
+        wanted.add(std::string_view(row[0].c_str()));
+      std::vector<lease> out;
+      if (wanted.text() == "{}")
+        return out;
+      for (const auto& row : tx.exec_prepared("taken_over", wanted.text())) {
+        auto& one = out.emplace_back(lease_from(row, *config_.sealer, asked_at));
+        one.next_seq = row[lease_column_count].as<std::uint32_t>();
+        one.out_bytes = row[lease_column_count + 1].as<std::uint64_t>();
+        one.err_bytes = row[lease_column_count + 2].as<std::uint64_t>();
+        one.capped = row[lease_column_count + 3].as<bool>();
+      }
+      return out;
+    });
   }
 
   store_config config_;

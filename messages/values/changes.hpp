@@ -16,7 +16,8 @@ namespace rdev {
 struct completion {
   command_id id;
   std::int64_t token = 0;
-  command_result result; // finished_at and started_at are the store's
+  command_result result;                              // finished_at and started_at are the store's
+  std::optional<std::chrono::milliseconds> ended_ago; // how long before now, when that is known
 };
 
 enum class cancel_verdict : std::uint8_t { not_found, ended, never_ran, requested };

@@ -108,13 +108,18 @@ struct lease {
   rdev::command what;
   std::int64_t token = 0;
   int attempt = 1;          // 1 = the first owner; more = adopted
-  std::string start_intent; // boot or container tag under which a start was allowed; empty = none yet
+  std::string start_intent; // boot or container tag under which a start was allowed
+  std::string scope;        // where it may be attached to: of the runner that it was queued for
   timestamp started_at{};
+  std::chrono::milliseconds age{0};      // since started_at, when the store gave it out
+  std::chrono::milliseconds taken_at{0}; // of the boot clock, before the store was asked for it
   std::optional<cancel_reason> cancel;
+  std::optional<std::string> unreadable; // why its environment cannot be opened: it must not be started
   // Where the stored output ends: the owner goes on from here.
   std::uint32_t next_seq = 3; // seq_first_chunk, see output.hpp
   std::uint64_t out_bytes = 0;
   std::uint64_t err_bytes = 0;
+  bool capped = false; // the cap was reached: nothing more is stored
 };
 
 } // namespace rdev

@@ -21,6 +21,7 @@ protected:
     key = test::a_key();
     world->put_key(key);
     settings.node = node_id::make();
+    world->put_node(settings.node);
     settings.start_intent = "boot-1";
     settings.max_running = 0; // nothing is claimed unless a test wants it
     play<runner::actor>(
@@ -247,7 +248,7 @@ TEST_F(CommandQueue, FindsByPollingWhatNoMessageToldOf) {
   settings.max_running = 3;
   start();
   auto elsewhere = memory::make_command_store(world);
-  new_command one{{command_id::make(), key.id, key.family, test::a_script(), {}}, test::a_request(), "sample", {}};
+  new_command one{{command_id::make(), key.id, key.family, test::a_script(), {}}, test::a_request(), "sample", {}, {}};
   ASSERT_TRUE(elsewhere->submit({&one, 1}));
   advance(500ms);
   EXPECT_THAT(handed, IsEmpty());
@@ -305,7 +306,7 @@ protected:
     audited = 0;
   }
   complete an_end(std::int64_t token) {
-    completion what{handed.at(0).what.id, token, {}};
+    completion what{handed.at(0).what.id, token, {}, {}};
     what.result.status = command_status::completed;
     what.result.exit_code = 0;
     return {what};

@@ -167,7 +167,7 @@ TEST_F(ExecutionEnd, HasItsFullTimeCountedFromItsFirstStartAlsoAfterATakeOver) {
   auto what = test::a_script();
   what.timeout = 3600s;
   auto adopted = claimed(what);
-  adopted.started_at -= 3599s;
+  adopted.age = 3599s;
   execute(adopted);
   EXPECT_FALSE(world->result_of(id));
   advance(1100ms);
@@ -207,6 +207,44 @@ TEST_F(ExecutionEnd, DoesNotThrowAwayWhatSomebodyElseOwns) {
   EXPECT_FALSE(alive());
   EXPECT_FALSE(processes->forgotten(id));
   EXPECT_FALSE(world->result_of(id));
+}
+
+TEST_F(ExecutionEnd, IsTimedOutWhenTheRunnerEndedItByItself) {
+  execute(claimed());
+  run_status how;
+  how.state = run_state::exited;
+  how.exit_code = 137;
+  how.signal = SIGKILL;
+  how.killed_by_us = true;
+  how.timed_out = true;
+  processes->ends(id, how);
+  run();
+  EXPECT_EQ(result().status, command_status::timed_out);
+  EXPECT_EQ(result().signal, "SIGKILL");
+}
+
+TEST_F(ExecutionEnd, GivesTheRunnerTheTimeThatIsLeft) {
+  auto what = test::a_script();
+  what.timeout = 3600s;
+  auto adopted = claimed(what);
+  adopted.age = 600s;
+  execute(adopted);
+  const auto order = processes->launched(id);
+  ASSERT_TRUE(order);
+  EXPECT_LE(order->timeout, 3000s);
+  EXPECT_GT(order->timeout, 2900s);
+  EXPECT_EQ(order->grace, settings.kill_grace);
+  EXPECT_EQ(order->valid_until, adopted.taken_at + settings.start_within);
+}
+
+TEST_F(ExecutionEnd, CountsWhatCouldNotBeKilledOfALostCommand) {
+  execute(claimed());
+  processes->leaves_survivors(id, 2);
+  processes->vanishes(id, "the process that stood over it was killed");
+  run();
+  EXPECT_EQ(result().status, command_status::lost);
+  EXPECT_EQ(result().survivors, 2);
+  EXPECT_EQ(processes->sweeps(id), 1);
 }
 
 } // namespace

@@ -3,6 +3,8 @@
 
 #include <gmock/gmock.h>
 
+#include <algorithm>
+
 namespace rdev::execution {
 namespace {
 
@@ -285,6 +287,89 @@ TEST_F(AdoptedExecution, CancelsInsteadOfStartingWhenThatIsTheWish) {
   execute(reclaimed());
   EXPECT_EQ(processes->starts(id), 0);
   EXPECT_EQ(result().status, command_status::cancelled);
+}
+
+TEST_F(AdoptedExecution, SaysThatItRanElsewhereWhenTheRunnerIsAnother) {
+  auto foreign = claimed();
+  foreign.scope = "another runner";
+  foreign.start_intent = "boot-9/another runner";
+  execute(foreign);
+  EXPECT_EQ(result().status, command_status::lost);
+  EXPECT_NE(result().reason->find("another machine"), std::string::npos);
+  EXPECT_EQ(processes->starts(id), 0);
+  EXPECT_EQ(processes->sweeps(id), 0) << "it is not here";
+}
+
+TEST_F(AdoptedExecution, AsksWhetherAnOldLeaseStandsBeforeItStarts) {
+  int asked = 0;
+  bool stands = true;
+  play<leases::actor>([&](const leases::confirm& what) {
+    ++asked;
+    EXPECT_EQ(what.command, id);
+    return leases::confirmed{stands};
+  });
+  auto old = claimed();
+  old.taken_at -= 31s;
+  execute(old);
+  EXPECT_EQ(asked, 1);
+  EXPECT_EQ(processes->starts(id), 1);
+  stands = false;
+  auto lost_meanwhile = claimed();
+  lost_meanwhile.taken_at -= 31s;
+  execute(lost_meanwhile);
+  EXPECT_EQ(asked, 2);
+  EXPECT_EQ(processes->starts(id), 0);
+  EXPECT_FALSE(alive());
+  EXPECT_FALSE(world->result_of(id));
+}
+
+TEST_F(AdoptedExecution, DoesNotAskWhenItOnlyAttaches) {
+  execute(claimed());
+  kill(one);
+  auto old = reclaimed();
+  old.taken_at -= 31s;
+  execute(old);
+  prints("on\n");
+  EXPECT_EQ(out(), "on\n");
+}
+
+TEST_F(AdoptedExecution, IsLostWhenItsEnvironmentCannotBeReadAndItNeverRan) {
+  auto locked = claimed();
+  locked.unreadable = "no key opens it";
+  execute(locked);
+  EXPECT_EQ(result().status, command_status::lost);
+  EXPECT_EQ(result().reason, "no key opens it");
+  EXPECT_EQ(processes->starts(id), 0);
+  EXPECT_EQ(processes->status(id)->state, run_state::lost) << "and never can be";
+}
+
+TEST_F(AdoptedExecution, AttachesThoughItsEnvironmentCannotBeRead) {
+  execute(claimed());
+  kill(one);
+  auto locked = reclaimed();
+  locked.unreadable = "no key opens it";
+  execute(locked);
+  prints("on\n");
+  EXPECT_THAT(processes->cancels(id), IsEmpty());
+  processes->exits(id, 0);
+  run();
+  EXPECT_EQ(result().status, command_status::completed);
+  EXPECT_EQ(out(), "on\n");
+}
+
+TEST_F(AdoptedExecution, StoresNothingMoreBehindTheCap) {
+  settings.max_output_bytes = 5;
+  execute(claimed());
+  prints("0123456789");
+  kill(one);
+  prints("more");
+  execute(reclaimed());
+  processes->exits(id, 0);
+  run();
+  EXPECT_EQ(out(), "01234");
+  const auto chunks = world->chunks_of(id);
+  EXPECT_EQ(std::count_if(chunks.begin(), chunks.end(), [](const auto& c) { return c.truncation_marker; }), 1);
+  EXPECT_TRUE(result().out.truncated());
 }
 
 } // namespace

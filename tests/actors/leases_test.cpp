@@ -1,10 +1,13 @@
 #include "actors/leases.hpp"
 
+#include "adapters/memory/memory_runner.hpp"
 #include "adapters/memory/memory_stores.hpp"
 #include "tests/support/actor_house.hpp"
 #include "tests/support/samples.hpp"
 
 #include <gmock/gmock.h>
+
+#include <algorithm>
 
 namespace rdev::leases {
 namespace {
@@ -35,28 +38,37 @@ protected:
             handed.push_back(std::move(one));
           return runner::running{static_cast<int>(handed.size())};
         },
+        [this](const runner::check& what) {
+          runner::missing out;
+          for (const auto& id : what.held)
+            if (std::none_of(handed.begin(), handed.end(), [&](const auto& one) { return one.what.id == id; }))
+              out.commands.push_back(id);
+          return out;
+        },
         [this](const runner::stop& what) { stops.push_back(what); }, [this](runner::abandon) { ++abandoned; });
   }
   void start() {
-    leases = open(behavior, around(), settings, memory::make_lease_store(world));
+    leases = open(behavior, around(), settings, memory::make_lease_store(world), processes);
     run();
   }
-  lease a_command_of(const node_id& node) {
-    new_command one{{command_id::make(), key.id, key.family, test::a_script(), {}}, test::a_request(), "sample", {}};
+  // Only the living may claim: another node dies behind that.
+  lease a_command_of(const node_id& node, std::chrono::milliseconds dies_after = -1ms) {
+    world->put_node(node);
+    new_command one{
+        {command_id::make(), key.id, key.family, test::a_script(), {}}, test::a_request(), "sample", {}, {}};
     EXPECT_TRUE(commands->submit({&one, 1}));
-    return commands->claim({node, "boot-1", 1, 64})->at(0);
-  }
-  // Another node that beats once.
-  node_id another_node() {
-    node_info other{node_id::make(), "there", "", ""};
-    EXPECT_TRUE(memory::make_lease_store(world)->beat(other, 2s));
-    return other.id;
+    auto claimed = commands->claim({node, "boot-1", 1, 64, {}})->at(0);
+    if (node != settings.self.id) {
+      EXPECT_TRUE(memory::make_lease_store(world)->beat({node, "there", "", ""}, dies_after));
+    }
+    return claimed;
   }
 
   const timestamp start_of_time = now_utc();
   const std::chrono::microseconds began = now_here();
   std::shared_ptr<memory::world> world = memory::make_world();
   std::shared_ptr<command_store> commands = memory::make_command_store(world);
+  std::shared_ptr<memory::runner> processes = std::make_shared<memory::runner>();
   api_key key;
   config settings;
   actor leases;
@@ -125,7 +137,7 @@ TEST_F(Leases, ReclaimsNothingBeforeItsRowIsInTheStore) {
 }
 
 TEST_F(Leases, AdoptsCommandsOfANodeOnlyAfterItsLeaseHasPassed) {
-  const auto orphan = a_command_of(another_node());
+  const auto orphan = a_command_of(node_id::make(), 2s);
   start();
   advance(1900ms);
   EXPECT_THAT(handed, IsEmpty());
@@ -138,7 +150,7 @@ TEST_F(Leases, AdoptsCommandsOfANodeOnlyAfterItsLeaseHasPassed) {
 
 TEST_F(Leases, AdoptsNoMoreAtOnceThanItMay) {
   settings.adopt_at_once = 2;
-  const auto gone = node_id::make(); // a node that has no row at all
+  const auto gone = node_id::make();
   for (int i = 0; i < 5; ++i)
     a_command_of(gone);
   start();
@@ -150,7 +162,7 @@ TEST_F(Leases, AdoptsNoMoreAtOnceThanItMay) {
 
 TEST_F(Leases, RepeatsWishesToCancelUntilTheCommandEnds) {
   const auto mine = a_command_of(settings.self.id);
-  a_command_of(another_node());
+  a_command_of(node_id::make(), 3600s);
   start();
   advance(1s);
   EXPECT_THAT(stops, IsEmpty());
@@ -161,16 +173,75 @@ TEST_F(Leases, RepeatsWishesToCancelUntilTheCommandEnds) {
   EXPECT_EQ(stops[0].reason, cancel_reason::timeout);
 }
 
-TEST_F(Leases, DropsEverythingWhenTheNodeWasTakenForDeadAndComesBack) {
+TEST_F(Leases, DropsAndTakesBackEverythingWhenItWasTakenForDead) {
+  const auto before = a_command_of(settings.self.id);
   start();
-  a_command_of(settings.self.id);
-  world->fence(settings.self.id);
+  ASSERT_THAT(handed, SizeIs(1));
+  world->expire(settings.self.id);
   advance(510ms);
   EXPECT_EQ(abandoned, 1);
-  EXPECT_THAT(handed, IsEmpty());
-  advance(510ms);
+  ASSERT_THAT(handed, SizeIs(2));
+  EXPECT_EQ(handed[1].what.id, before.what.id);
+  EXPECT_GT(handed[1].token, handed[0].token);
+  advance(2s);
   EXPECT_EQ(abandoned, 1);
+  EXPECT_THAT(handed, SizeIs(2));
+}
+
+TEST_F(Leases, HandsOverWhatItHoldsAndTheRunnerHasNotHeardOf) {
+  start();
+  const auto unheard = a_command_of(settings.self.id); // as when the answer of a claim is lost
+  advance(600ms);
+  EXPECT_THAT(handed, IsEmpty()) << "it may be on its way";
+  advance(600ms);
+  ASSERT_THAT(handed, SizeIs(1));
+  EXPECT_EQ(handed[0].what.id, unheard.what.id);
+  EXPECT_GT(handed[0].token, unheard.token);
+  advance(3s);
   EXPECT_THAT(handed, SizeIs(1));
+}
+
+TEST_F(Leases, GivesUpCommandsOfAnotherRunnerOnlyAfterItsPatience) {
+  settings.self.runner_scope = "somewhere else";
+  settings.foreign_after = 60s;
+  const auto orphan = a_command_of(node_id::make());
+  start();
+  advance(59s);
+  EXPECT_THAT(handed, IsEmpty());
+  advance(2s);
+  ASSERT_THAT(handed, SizeIs(1));
+  EXPECT_EQ(handed[0].what.id, orphan.what.id);
+}
+
+TEST_F(Leases, SaysWhetherALeaseStands) {
+  start();
+  const auto mine = a_command_of(settings.self.id);
+  EXPECT_TRUE(ask<confirmed>(leases, confirm{mine.what.id, mine.token}).reply().stands);
+  EXPECT_FALSE(ask<confirmed>(leases, confirm{mine.what.id, mine.token + 1}).reply().stands);
+}
+
+TEST_F(Leases, SweepsWhatIsKeptOfCommandsThatAreOver) {
+  const auto over = a_command_of(settings.self.id);
+  const auto live = a_command_of(settings.self.id);
+  const auto runs_on = a_command_of(settings.self.id);
+  for (const auto& one : {over, live, runs_on}) {
+    launch order;
+    order.id = one.what.id;
+    ASSERT_TRUE(processes->start(order));
+  }
+  processes->exits(over.what.id, 0);
+  for (const auto& one : {over, runs_on}) { // the second was given up by others
+    completion end{one.what.id, one.token, {}, {}};
+    ASSERT_TRUE(commands->complete({&end, 1})->at(0));
+  }
+  start();
+  EXPECT_TRUE(processes->forgotten(over.what.id));
+  EXPECT_THAT(processes->cancels(runs_on.what.id), SizeIs(1));
+  EXPECT_FALSE(processes->forgotten(runs_on.what.id));
+  advance(61s);
+  EXPECT_TRUE(processes->forgotten(runs_on.what.id));
+  EXPECT_FALSE(processes->forgotten(live.what.id));
+  EXPECT_THAT(processes->cancels(live.what.id), IsEmpty());
 }
 
 TEST_F(Leases, BeatsOnWhileTheStoreIsAway) {
@@ -193,7 +264,9 @@ TEST_F(Leases, GivesItsRowBackWhenItLeavesAndBeatsNoMore) {
   const auto beats = world->calls("leases.beat").size();
   advance(5s);
   EXPECT_THAT(world->calls("leases.beat"), SizeIs(beats));
-  auto taken = memory::make_lease_store(world)->adopt(node_id::make(), 10);
+  const node_info other{node_id::make(), "there", "", ""};
+  world->put_node(other.id);
+  auto taken = memory::make_lease_store(world)->adopt(other, 10, 1h);
   ASSERT_THAT(*taken, SizeIs(1));
   EXPECT_EQ(taken->at(0).what.id, mine.what.id);
 }

@@ -27,9 +27,12 @@ protected:
   // A command that runs, and its token.
   lease a_running_command() {
     auto commands = memory::make_command_store(world);
-    new_command one{{command_id::make(), key.id, key.family, test::a_script(), {}}, test::a_request(), "sample", {}};
+    new_command one{
+        {command_id::make(), key.id, key.family, test::a_script(), {}}, test::a_request(), "sample", {}, {}};
     EXPECT_TRUE(commands->submit({&one, 1}));
-    return commands->claim({node_id::make(), "boot-1", 1, 64})->at(0);
+    const auto node = node_id::make();
+    world->put_node(node);
+    return commands->claim({node, "boot-1", 1, 64, {}})->at(0);
   }
   static append a_piece(const lease& of, std::uint32_t seq, std::uint64_t offset, std::string text) {
     chunk one;

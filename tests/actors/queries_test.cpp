@@ -25,13 +25,16 @@ protected:
   }
 
   command_id submitted(const std::string& project) {
-    new_command one{{command_id::make(), key.id, key.family, test::a_script(project), {}}, test::a_request(), "", {}};
+    new_command one{
+        {command_id::make(), key.id, key.family, test::a_script(project), {}}, test::a_request(), "", {}, {}};
     EXPECT_TRUE(commands->submit({&one, 1}));
     return one.what.id;
   }
   lease running(const std::string& project) {
     const auto id = submitted(project);
-    auto all = commands->claim({node_id::make(), "boot-1", 100, 100});
+    const auto node = node_id::make();
+    world->put_node(node);
+    auto all = commands->claim({node, "boot-1", 100, 100, {}});
     for (auto& one : *all)
       if (one.what.id == id)
         return one;
@@ -48,7 +51,7 @@ protected:
     EXPECT_TRUE(memory::make_output_store(world)->append({&append, 1}));
   }
   void ends(const lease& of) {
-    completion end{of.what.id, of.token, {}};
+    completion end{of.what.id, of.token, {}, {}};
     end.result.status = command_status::completed;
     EXPECT_TRUE(commands->complete({&end, 1}));
   }

@@ -35,6 +35,7 @@ protected:
   Runner() {
     key = test::a_key();
     world->put_key(key);
+    world->put_node(node);
     processes->watch([this](const command_id& id) { caf::anon_send(peers.get<actor>(), changed{id}); });
     play<output_log::actor>([this](const output_log::append& what) {
       return output_log::appended{memory::make_output_store(world)->append({&what.what, 1})->at(0)};
@@ -68,9 +69,9 @@ protected:
     peers.set(caf::actor_cast<Peer>(all.back()));
   }
   lease claimed() {
-    new_command one{{command_id::make(), key.id, key.family, test::a_script(), {}}, test::a_request(), "", {}};
+    new_command one{{command_id::make(), key.id, key.family, test::a_script(), {}}, test::a_request(), "", {}, {}};
     EXPECT_TRUE(commands->submit({&one, 1}));
-    return commands->claim({node, "boot-1", 1, 64})->at(0);
+    return commands->claim({node, "boot-1", 1, 64, {}})->at(0);
   }
   int execute(std::vector<lease> what) {
     int count = -1;
@@ -132,7 +133,7 @@ TEST_F(Runner, ReplacesAnExecutionWhoseLeaseIsOlder) {
   const auto before = claimed();
   execute({before});
   ASSERT_TRUE(eventually([&] { return processes->starts(before.what.id) == 1; }));
-  EXPECT_EQ(execute(*memory::make_lease_store(world)->reclaim(node)), 1);
+  EXPECT_EQ(execute(*memory::make_lease_store(world)->reclaim(node, {})), 1);
   processes->exits(before.what.id, 0);
   EXPECT_TRUE(ends(before.what.id));
   EXPECT_TRUE(eventually([&] { return load == 0; }));
@@ -142,7 +143,7 @@ TEST_F(Runner, ReplacesAnExecutionWhoseLeaseIsOlder) {
 
 TEST_F(Runner, KeepsTheExecutionOfTheNewerLeaseWhenAnOlderOneArrivesLate) {
   const auto older = claimed();
-  const auto newer = memory::make_lease_store(world)->reclaim(node)->at(0);
+  const auto newer = memory::make_lease_store(world)->reclaim(node, {})->at(0);
   EXPECT_EQ(execute({newer}), 1);
   EXPECT_EQ(execute({older}), 1);
   processes->prints(older.what.id, stream::out, "still heard\n");
@@ -169,10 +170,21 @@ TEST_F(Runner, HasItsLeasesReclaimedWhenAnExecutionDies) {
   EXPECT_TRUE(eventually([&] { return reclaims == 1; }));
   EXPECT_EQ(counts.count("actor_restarted execution"), 1);
   processes->on_start({});
-  execute(*memory::make_lease_store(world)->reclaim(node));
+  execute(*memory::make_lease_store(world)->reclaim(node, {}));
   processes->exits(a.what.id, 0);
   EXPECT_TRUE(ends(a.what.id));
   EXPECT_EQ(processes->starts(a.what.id), 1);
+}
+
+TEST_F(Runner, NamesWhatItShouldRunAndDoesNot) {
+  const auto a = claimed();
+  const auto unknown = command_id::make();
+  execute({a});
+  missing got;
+  caf::scoped_actor self(system);
+  self->request(runner, 30s, check{{unknown, a.what.id}})
+      .receive([&](const missing& m) { got = m; }, [](const caf::error&) {});
+  EXPECT_EQ(got.commands, std::vector{unknown});
 }
 
 } // namespace

@@ -306,12 +306,10 @@ export class Server {
       child.on('exit', (code, signal) => resolve({ code, signal }));
     }).then((how) => (this.exited = how));
     await waitFor('the server writes its address', () => {
-      if (this.exited) throw this.#tooEarly();
       const now = identity();
-      return now !== undefined && now !== stale;
-    }, 60_000).catch((error) => {
-      throw this.exited ? this.#tooEarly() : error;
-    });
+      return this.exited || (now !== undefined && now !== stale);
+    }, 60_000);
+    if (this.exited) throw this.#tooEarly();
     this.address = fs.readFileSync(this.addressFile, 'utf8').trim();
     assert.match(this.address, /^127\.0\.0\.1:\d+$/, 'the content of <data-dir>/address');
     this.adminKey = this.env.RDEV_ADMIN_KEY ?? fs.readFileSync(path.join(this.dataDir, 'admin.key'), 'utf8').trim();

@@ -14,6 +14,7 @@ protected:
   execution_house() {
     key = a_key();
     world->put_key(key);
+    world->put_node(node);
     settings.agent_argv = {"claude", "-p"};
     settings.agent_hint = "install it";
     processes->watch([this](const command_id&) { caf::anon_send(one, execution::changed{}); });
@@ -55,13 +56,13 @@ protected:
   }
 
   lease claimed(submission what = a_script()) {
-    new_command fresh{{command_id::make(), key.id, key.family, std::move(what), {}}, a_request(), "sample", {}};
+    new_command fresh{{command_id::make(), key.id, key.family, std::move(what), {}}, a_request(), "sample", {}, {}};
     EXPECT_TRUE(commands->submit({&fresh, 1}));
-    return commands->claim({node, "boot-1", 1, 64})->at(0);
+    return commands->claim({node, "boot-1", 1, 64, {}})->at(0);
   }
   // The same command under a new token, as LEASES gets it.
   lease reclaimed() {
-    return memory::make_lease_store(world)->reclaim(node)->at(0);
+    return memory::make_lease_store(world)->reclaim(node, {})->at(0);
   }
   void execute(lease what) {
     id = what.what.id;

@@ -1,12 +1,14 @@
 // rdev-shim: stands over one command from its start to its end, independent of the server that ordered it. It reads one
 // order from stdin, says on stdout whether it has started the command, leaves the server's process tree, pumps the
 // output into files and writes down how the command ended (docs/durable-exec.md). SIGTERM = end the whole tree, with
-// the grace that stands in the file `cancel`.
+// the grace that stands in the file `cancel`; it does so by itself when the command's time is up.
+#include "adapters/failpoint.hpp"
 #include "adapters/local/order.hpp"
+#include "adapters/local/processes.hpp"
 #include "adapters/local/run_files.hpp"
 #include "adapters/local/shim/child.hpp"
-#include "adapters/local/shim/descendants.hpp"
 #include "adapters/local/shim/pump.hpp"
+#include "messages/values/time.hpp"
 
 #include <fcntl.h>
 #include <poll.h>
@@ -16,21 +18,25 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <array>
 #include <cerrno>
 #include <chrono>
 #include <csignal>
 #include <cstring>
+#include <optional>
+#include <vector>
 
 namespace rdev::local {
 
 namespace {
 
-using clock = std::chrono::steady_clock;
+using std::chrono::milliseconds;
 
-constexpr int kill_rounds = 20;                        // of KILL before a survivor is given up
-constexpr std::chrono::milliseconds look_interval{20}; // between looks while a tree is being ended
-constexpr std::chrono::milliseconds default_grace{5000};
+constexpr int kill_rounds = 20;           // of KILL before a survivor is given up
+constexpr milliseconds look_interval{20}; // between looks while a tree is being ended
+constexpr milliseconds longest_sleep{60'000};
+constexpr milliseconds default_grace{5000};
 
 std::string read_stdin() {
   std::string all;
@@ -50,19 +56,31 @@ int tell(const std::string& line) {
   return 0;
 }
 
+// All processes below this one. Since it is a subreaper, those that made themselves a session of their own, changed
+// their environment or lost their parent are among them.
+std::vector<pid_t> descendants() {
+  auto out = with_descendants({::getpid()}, living_processes());
+  out.erase(out.begin());
+  return out;
+}
+
 class watcher {
 public:
   watcher(const order& what, pid_t main, pump out, pump err, descriptor signals)
       : what_(what), main_(main), out_(std::move(out)), err_(std::move(err)), signals_(std::move(signals)) {
+    if (what.timeout_ms > 0)
+      time_is_up_at_ = boot_clock_now() + milliseconds(what.timeout_ms);
   }
 
   // Until the command has ended and nobody writes to its pipes any more.
   void watch() {
     while (!ended_ || out_.fd() >= 0 || err_.fd() >= 0) {
       std::array<pollfd, 3> fds{{{signals_.get(), POLLIN, 0}, {out_.fd(), POLLIN, 0}, {err_.fd(), POLLIN, 0}}};
-      ::poll(fds.data(), fds.size(), ending_ && !ended_ ? static_cast<int>(look_interval.count()) : -1);
+      ::poll(fds.data(), fds.size(), static_cast<int>(patience().count()));
       if ((fds[0].revents & POLLIN) != 0)
         take_signal();
+      if (time_is_up_at_ && boot_clock_now() >= *time_is_up_at_)
+        begin_ending(true);
       if (fds[1].revents != 0)
         out_.move_some();
       if (fds[2].revents != 0)
@@ -73,11 +91,22 @@ public:
   }
 
 private:
+  // How long there may be nothing to do; -1 = for ever. The clock of poll() stands still while the machine sleeps.
+  [[nodiscard]] milliseconds patience() const {
+    if (ended_)
+      return milliseconds(-1);
+    if (ending_)
+      return look_interval;
+    if (!time_is_up_at_)
+      return milliseconds(-1);
+    return std::clamp(*time_is_up_at_ - boot_clock_now(), milliseconds(0), longest_sleep);
+  }
+
   void take_signal() {
     signalfd_siginfo info{};
     while (::read(signals_.get(), &info, sizeof info) == sizeof info) {
       if (info.ssi_signo == SIGTERM)
-        begin_ending();
+        begin_ending(false);
     }
     reap();
   }
@@ -93,19 +122,23 @@ private:
       }
   }
 
-  void begin_ending() {
+  void begin_ending(bool time_is_up) {
     if (ending_ || ended_)
       return;
     reap();
     if (ended_)
       return;
     ending_ = true;
-    const auto text = read_small_file(what_.folder + "/cancel");
-    const auto grace = text ? std::chrono::milliseconds(std::strtol(text->c_str(), nullptr, 10)) : default_grace;
-    kill_at_ = clock::now() + grace;
+    timed_out_ = time_is_up;
+    kill_at_ = boot_clock_now() + (time_is_up ? milliseconds(what_.grace_ms) : ordered_grace());
     const auto tree = descendants();
     signal_all(tree, SIGTERM);
     signal_all(tree, SIGCONT);
+  }
+
+  [[nodiscard]] milliseconds ordered_grace() const {
+    const auto text = read_small_file(what_.folder + "/cancel");
+    return text ? milliseconds(std::strtol(text->c_str(), nullptr, 10)) : default_grace;
   }
 
   void go_on_ending() {
@@ -113,7 +146,7 @@ private:
     auto tree = descendants();
     if (main_ended_ && tree.empty())
       return finish(0);
-    if (clock::now() < kill_at_)
+    if (boot_clock_now() < kill_at_)
       return;
     if (rounds_++ == kill_rounds)
       return finish(static_cast<int>(tree.size()));
@@ -129,6 +162,8 @@ private:
     err_.close_books();
     end_record r;
     r.killed = ending_;
+    r.timed_out = timed_out_;
+    r.at = boot_clock_now();
     r.survivors = survivors;
     if (main_ended_ && WIFEXITED(main_status_))
       r.exit_code = WEXITSTATUS(main_status_);
@@ -141,7 +176,9 @@ private:
     r.err_bytes = err_.stored();
     r.err_total = err_.total();
     r.output_lost = out_.lost() || err_.lost();
+    failpoint::pass("shim.before_end");
     write_end(what_.folder, r);
+    failpoint::pass("shim.after_end");
     ended_ = true;
   }
 
@@ -152,11 +189,18 @@ private:
   descriptor signals_;
   bool main_ended_ = false;
   int main_status_ = 0;
+  std::optional<milliseconds> time_is_up_at_; // of the boot clock, as the next
+  milliseconds kill_at_{0};
   bool ending_ = false;
+  bool timed_out_ = false;
   bool ended_ = false;
   int rounds_ = 0;
-  clock::time_point kill_at_;
 };
+
+std::uint64_t inode_of(const descriptor& file) {
+  struct stat info {};
+  return ::fstat(file.get(), &info) == 0 ? info.st_ino : 0;
+}
 
 bool write_script(const order& what) {
   if (!what.script)
@@ -185,6 +229,7 @@ bool make_pipe(descriptor& read_end, descriptor& write_end) {
 // The steps in their order: everything is written down before anything runs.
 int stand_over(const order& what) {
   descriptor start;
+  failpoint::pass("shim.before_take");
   switch (take_start(what.folder, start)) {
   case claim::taken:
     return tell("taken");
@@ -195,9 +240,15 @@ int stand_over(const order& what) {
   }
   const auto fail = [&](const std::string& why) {
     const int code = errno;
-    ::unlink((what.folder + "/start").c_str()); // nothing ran: it may be tried again
+    ::unlink((what.folder + std::string(start_suffix)).c_str()); // nothing ran: it may be tried again
     return tell("failed " + why + ": " + std::strerror(code));
   };
+  // Looked at behind the take: whatever delayed us came before, and who asks may have lost the command meanwhile.
+  if (what.valid_until_ms > 0 && boot_clock_now() > milliseconds(what.valid_until_ms)) {
+    ::unlink((what.folder + std::string(start_suffix)).c_str());
+    return tell("late");
+  }
+  failpoint::pass("shim.after_take");
   auto out = output_file(what, "out");
   auto err = output_file(what, "err");
   if (!out || !err || !reserve_end(what.folder) || !write_script(what))
@@ -220,11 +271,16 @@ int stand_over(const order& what) {
   descriptor signals(::signalfd(-1, &awaited, SFD_NONBLOCK | SFD_CLOEXEC));
   ::prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0);
   const auto self = ::getpid();
-  if (!write_start(start, {false, self, starttime_of(self).value_or(0), what.boot_tag}))
+  const std::array<std::uint64_t, 2> pipes{inode_of(out_write), inode_of(err_write)};
+  if (!write_start(start, {start_mark::run, self, starttime_of(self).value_or(0), pipes, what.boot_tag}))
     return fail("cannot write the start file");
+  failpoint::pass("shim.after_record");
+  if (!owns_start(what.folder, start))
+    return tell("taken"); // we were so slow that the command was given up
   const auto main = start_child(what, std::move(out_write), std::move(err_write));
   if (main < 0)
     return fail("cannot start a process");
+  failpoint::pass("shim.after_start");
   tell("started");
   const descriptor nowhere(::open("/dev/null", O_RDWR | O_CLOEXEC));
   for (const int fd : {STDIN_FILENO, STDOUT_FILENO, STDERR_FILENO})

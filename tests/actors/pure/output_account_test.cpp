@@ -58,7 +58,7 @@ TEST(OutputAccount, GoesOnBehindWhatItBooked) {
 
 TEST(OutputAccount, GoesOnWhereAFormerOwnerStopped) {
   output_account account(no_cap);
-  account.resume(9);
+  account.resume(9, false);
   account.resume(stream::out, "one\n");
   account.resume(stream::out, "two\n");
   const auto plan = account.plan("three\n", false, "", false);
@@ -134,7 +134,7 @@ TEST(OutputAccount, PutsOneMarkerOnlyAndPutsItLast) {
 
 TEST(OutputAccount, StoresNothingBehindACapThatWasReachedByAFormerOwner) {
   output_account account(10);
-  account.resume(5);
+  account.resume(5, false);
   account.resume(stream::out, "0123456789");
   const auto plan = account.plan("abc\n", false, "", false);
   EXPECT_EQ(bytes_of(plan, stream::out), "");
@@ -170,6 +170,7 @@ TEST(OutputAccount, StoresEveryByteOnceInOrderWhateverHappens) {
     std::array<std::string, 2> stored;
     std::array<std::size_t, 2> written{};
     std::uint32_t next_seq = seq_first_chunk;
+    int markers = 0;
     auto account = std::make_unique<output_account>(cap);
     const auto take = [&](const std::vector<chunk>& plan) {
       for (const auto& c : plan) {
@@ -177,6 +178,7 @@ TEST(OutputAccount, StoresEveryByteOnceInOrderWhateverHappens) {
         ASSERT_EQ(c.seq, next_seq++);
         ASSERT_EQ(c.offset, mine.size());
         mine += *c.bytes;
+        markers += c.truncation_marker ? 1 : 0;
       }
       account->book(plan);
     };
@@ -193,7 +195,7 @@ TEST(OutputAccount, StoresEveryByteOnceInOrderWhateverHappens) {
         take(plan);
       if (!last && random.one_in(10)) {
         account = std::make_unique<output_account>(cap);
-        account->resume(next_seq);
+        account->resume(next_seq, markers > 0);
         account->resume(stream::out, stored[0]);
         account->resume(stream::err, stored[1]);
       }
@@ -203,6 +205,7 @@ TEST(OutputAccount, StoresEveryByteOnceInOrderWhateverHappens) {
     ASSERT_TRUE(all[1].starts_with(stored[1]));
     const auto total = all[0].size() + all[1].size();
     ASSERT_EQ(stored[0].size() + stored[1].size(), std::min<std::uint64_t>(cap, total));
+    ASSERT_EQ(markers, total > cap ? 1 : 0);
     ASSERT_EQ(account->receipt(stream::out, all[0].size()).sha256, to_hex(sha256(stored[0])));
     ASSERT_EQ(account->receipt(stream::err, all[1].size()).sha256, to_hex(sha256(stored[1])));
   }

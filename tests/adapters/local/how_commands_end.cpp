@@ -1,4 +1,5 @@
 // Cancels, races, and everything that goes wrong.
+#include "adapters/local/processes.hpp"
 #include "adapters/local/run_files.hpp"
 #include "tests/adapters/local/local_rig.hpp"
 
@@ -171,7 +172,8 @@ TEST_F(LocalRunnerEnds, AKilledShimMeansLost) {
   EXPECT_EQ(rig.out(order), "before\n");
   EXPECT_EQ(rig.local->start(order)->state, run_state::lost) << "never a second start";
   EXPECT_EQ(rig.local->cancel(order.id, milliseconds(10))->state, run_state::lost);
-  ::kill(main, SIGKILL);
+  EXPECT_EQ(*rig.local->end_leftovers(order.id), 0);
+  EXPECT_TRUE(comes_true([&] { return !alive(main); })) << "what is lost runs no more";
 }
 
 TEST_F(LocalRunnerEnds, ARebootMeansLostForWhatRanAndNothingForWhatHadEnded) {
@@ -182,6 +184,7 @@ TEST_F(LocalRunnerEnds, ARebootMeansLostForWhatRanAndNothingForWhatHadEnded) {
   rig.config.machine = "another boot";
   const auto later = rig.made_runner();
   EXPECT_NE(later->boot_tag(), rig.local->boot_tag());
+  EXPECT_NE(later->why_gone(rig.local->boot_tag()).find("restarted"), std::string::npos);
   EXPECT_EQ(status_now(*later, live.id).state, run_state::lost);
   EXPECT_EQ(later->start(live)->state, run_state::lost);
   EXPECT_EQ(status_now(*later, done_one.id).exit_code, 2);
@@ -200,38 +203,112 @@ TEST_F(LocalRunnerEnds, AnotherRunnerOfTheSameMachineAttaches) {
 TEST_F(LocalRunnerEnds, AStartFileThatNobodyFinishesMeansLost) {
   const auto order = rig.runs_until_cancelled();
   std::filesystem::create_directories(rig.folder(order.id));
-  std::ofstream(rig.folder(order.id) + "/start").close(); // the shim died between making and writing it
+  std::ofstream(rig.folder(order.id) + ".start").close(); // the shim died between making and writing it
   const auto s = status_now(*rig.local, order.id);
   EXPECT_EQ(s.state, run_state::lost);
   EXPECT_EQ(rig.local->start(order)->state, run_state::lost) << "it may have been started";
+  EXPECT_EQ(rig.local->cancel(order.id, milliseconds(10))->state, run_state::lost);
+  const auto settled = std::chrono::steady_clock::now();
+  EXPECT_EQ(status_now(*rig.local, order.id).state, run_state::lost);
+  EXPECT_LT(std::chrono::steady_clock::now() - settled, std::chrono::seconds(30)) << "it is waited for no more";
 }
 
-TEST_F(LocalRunnerEnds, ADeletedRunFolderMeansAnAbsentCommandAndIsNoFault) {
-  const auto order = rig.script("echo $$ > main; exec sleep 600");
+TEST_F(LocalRunnerEnds, ADeletedRunFolderMeansLostAndAnEndOfAllItsProcesses) {
+  const auto order = rig.script("echo $$ > main; exec sleep 600"); // without a byte of output
   ASSERT_TRUE(rig.local->start(order));
   const int main = number_in(note("main"));
   const int shim = rig.shim_of(order.id);
   std::filesystem::remove_all(rig.folder(order.id));
-  EXPECT_EQ(status_now(*rig.local, order.id).state, run_state::absent);
+  const auto s = status_now(*rig.local, order.id);
+  EXPECT_EQ(s.state, run_state::lost);
+  EXPECT_NE(s.reason.find("run folder"), std::string::npos) << s.reason;
   EXPECT_EQ(text_of(*rig.local, order.id, stream::out), "");
-  EXPECT_EQ(rig.local->cancel(order.id, milliseconds(10))->state, run_state::tombstone);
-  ::kill(main, SIGKILL);
-  EXPECT_TRUE(comes_true([&] { return !alive(shim); }));
+  EXPECT_EQ(rig.made_runner()->start(order)->state, run_state::lost) << "never a second start";
+  EXPECT_EQ(*rig.local->end_leftovers(order.id), 0);
+  EXPECT_TRUE(comes_true([&] { return !alive(main) && !alive(shim); }));
 }
 
-TEST_F(LocalRunnerEnds, ARunFolderMadeAnewIsAnotherMachine) {
+TEST_F(LocalRunnerEnds, WhatAKilledShimLeavesBehindIsFoundAndKilled) {
+  // Four that hide in different ways: by environment, by session, by both with a pipe still open, and a plain child.
+  const auto order = rig.script("echo $$ > main\n"
+                                "setsid /bin/sh -c 'trap \"\" TERM PIPE; echo $$ > session; while :; do sleep 1; done' "
+                                ">/dev/null 2>&1 &\n"
+                                "env -i /bin/sh -c 'trap \"\" TERM; echo $$ > bare; while :; do sleep 1; done' "
+                                ">/dev/null 2>&1 &\n"
+                                "env -i setsid /bin/sh -c 'trap \"\" TERM PIPE; echo $$ > pipe; while :; do sleep 1; "
+                                "done' &\n"
+                                "while :; do sleep 1; done");
+  ASSERT_TRUE(rig.local->start(order));
+  std::vector<int> pids;
+  for (const auto* name : {"main", "session", "bare", "pipe"})
+    pids.push_back(number_in(note(name)));
+  ASSERT_EQ(::kill(rig.shim_of(order.id), SIGKILL), 0);
+  EXPECT_EQ(ended(*rig.local, order.id).state, run_state::lost);
+  EXPECT_EQ(*rig.local->end_leftovers(order.id), 0);
+  for (const auto pid : pids)
+    EXPECT_TRUE(comes_true([&] { return !alive(pid); })) << pid;
+}
+
+TEST_F(LocalRunnerEnds, ItsTimeOutEndsACommandThoughNobodyWatches) {
+  auto order = rig.script("trap '' TERM; echo $$ > main; env -i setsid /bin/sh -c 'trap \"\" TERM; echo $$ > deep; "
+                          "while :; do sleep 1; done' >/dev/null 2>&1 & while :; do sleep 1; done");
+  order.timeout = milliseconds(1500);
+  order.grace = milliseconds(200);
+  ASSERT_TRUE(rig.local->start(order));
+  const int main = number_in(note("main"));
+  const int deep = number_in(note("deep"));
+  rig.local.reset(); // the server is gone
+  EXPECT_TRUE(comes_true([&] { return !alive(main) && !alive(deep); }));
+  rig.local = rig.made_runner();
+  const auto s = ended(*rig.local, order.id);
+  EXPECT_EQ(s.state, run_state::exited);
+  EXPECT_TRUE(s.killed_by_us);
+  EXPECT_TRUE(s.timed_out);
+  EXPECT_EQ(s.signal, SIGKILL);
+  EXPECT_EQ(s.survivors, 0);
+  ASSERT_TRUE(s.ended_ago);
+  EXPECT_LT(*s.ended_ago, std::chrono::seconds(30));
+}
+
+TEST_F(LocalRunnerEnds, ACommandThatEndsInTimeIsNotTimedOut) {
+  auto order = rig.prints_and_exits("x", 4);
+  order.timeout = std::chrono::hours(1);
+  const auto s = rig.run(order);
+  EXPECT_EQ(s.exit_code, 4);
+  EXPECT_FALSE(s.timed_out);
+  EXPECT_FALSE(s.killed_by_us);
+}
+
+TEST_F(LocalRunnerEnds, RunnersThatShareAFolderHaveOneScope) {
+  const auto second = rig.made_runner();
+  EXPECT_EQ(second->scope(), rig.local->scope());
+  EXPECT_FALSE(second->scope().empty());
+  EXPECT_NE(local_rig().local->scope(), rig.local->scope());
+}
+
+TEST_F(LocalRunnerEnds, RunFoldersMadeAnewAreOthersInTheSamePlace) {
   const auto before = rig.local->boot_tag();
+  const auto order = rig.script("echo $$ > main; exec sleep 600");
+  ASSERT_TRUE(rig.local->start(order));
+  const int main = number_in(note("main"));
   EXPECT_EQ(rig.made_runner()->boot_tag(), before);
+  EXPECT_EQ(rig.made_runner()->why_gone(before), "");
   std::filesystem::remove_all(rig.dir + "/run");
-  EXPECT_NE(rig.made_runner()->boot_tag(), before);
+  const auto later = rig.made_runner();
+  EXPECT_NE(later->boot_tag(), before);
+  EXPECT_NE(later->why_gone(before).find("deleted"), std::string::npos);
+  EXPECT_EQ(later->scope(), rig.local->scope()) << "what is queued for it is still its own";
+  EXPECT_EQ(*later->end_leftovers(order.id), 0);
+  EXPECT_TRUE(comes_true([&] { return !alive(main); })) << "found by its environment alone";
 }
 
-TEST_F(LocalRunnerEnds, AForgottenCommandLeavesNoFiles) {
+TEST_F(LocalRunnerEnds, AForgottenCommandLeavesNothingButAMark) {
   const auto order = rig.prints_and_exits("x", 0);
   rig.run(order);
   EXPECT_TRUE(std::filesystem::exists(rig.folder(order.id)));
   ASSERT_TRUE(rig.local->forget(order.id));
   EXPECT_FALSE(std::filesystem::exists(rig.folder(order.id)));
+  EXPECT_EQ(*local::read_small_file(rig.folder(order.id) + ".start"), "ended\n");
 }
 
 TEST_F(LocalRunnerEnds, StartsNothingWithoutRoom) {
@@ -263,11 +340,9 @@ TEST_F(LocalRunnerEnds, AMissingUserIsSaidWithTheRemedy) {
 }
 
 TEST_F(LocalRunnerEnds, AFullDiskLosesOutputButNotTheEnd) {
-  const auto small = rig.dir + "/small";
-  std::filesystem::create_directory(small);
+  const auto small = rig.dir + "/run";
   if (!as_root() || ::mount("tmpfs", small.c_str(), "tmpfs", 0, "size=256k,mode=0755") != 0)
     GTEST_SKIP() << "a small file system cannot be mounted here";
-  rig.config.run_dir = small + "/run";
   rig.local = rig.made_runner();
   const auto order = rig.script("head -c 3000000 /dev/zero; echo told >&2; exit 6");
   const auto s = rig.run(order);
@@ -281,9 +356,8 @@ TEST_F(LocalRunnerEnds, AFullDiskLosesOutputButNotTheEnd) {
   ASSERT_FALSE(refused) << "no room for a script";
   EXPECT_EQ(refused.error().code, fault::no_space);
   rig.local.reset();
-  rig.config.run_dir = rig.dir + "/run";
-  rig.local = rig.made_runner();
   EXPECT_EQ(::umount2(small.c_str(), MNT_DETACH), 0);
+  rig.local = rig.made_runner();
 }
 
 } // namespace rdev::test

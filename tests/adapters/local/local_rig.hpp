@@ -25,7 +25,7 @@ public:
     if (::mkdtemp(name.data()) == nullptr || ::chmod(name.c_str(), 0755) != 0)
       throw std::runtime_error("no temporary folder");
     dir = name;
-    config = {dir + "/run", dir + "/projects", RDEV_SHIM, as_root() ? "rdev-run" : "", {}, 0, ""};
+    config = {dir, RDEV_SHIM, as_root() ? "rdev-run" : "", {}, 0, ""};
     projects = *make_local_projects({dir + "/projects", dir + "/records", config.user});
     if (const auto made = projects->create("demo", {}); !made || !*made)
       throw std::runtime_error("no project");
@@ -97,7 +97,7 @@ public:
   }
   // The shim that stands over a running command.
   [[nodiscard]] int shim_of(const command_id& id) const {
-    std::ifstream file(folder(id) + "/start");
+    std::ifstream file(folder(id) + ".start");
     std::string word;
     int pid = 0;
     file >> word >> pid;

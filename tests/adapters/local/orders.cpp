@@ -1,5 +1,6 @@
 // The order of a command, as it goes to the shim, and the files of a run folder.
 #include "adapters/local/order.hpp"
+#include "adapters/local/processes.hpp"
 #include "adapters/local/run_files.hpp"
 #include "tests/adapters/local/local_rig.hpp"
 
@@ -26,6 +27,9 @@ order full_order() {
   o.stdin_text = "in";
   o.max_bytes = 1ULL << 40U;
   o.missing_hint = "hint";
+  o.timeout_ms = 1;
+  o.grace_ms = 2;
+  o.valid_until_ms = ~0ULL;
   return o;
 }
 
@@ -43,6 +47,9 @@ void expect_same(const order& a, const order& b) {
   EXPECT_EQ(a.stdin_text, b.stdin_text);
   EXPECT_EQ(a.max_bytes, b.max_bytes);
   EXPECT_EQ(a.missing_hint, b.missing_hint);
+  EXPECT_EQ(a.timeout_ms, b.timeout_ms);
+  EXPECT_EQ(a.grace_ms, b.grace_ms);
+  EXPECT_EQ(a.valid_until_ms, b.valid_until_ms);
 }
 
 } // namespace
@@ -84,8 +91,11 @@ TEST(Order, DamageNeverReadsBeyondTheBytes) {
 
 class RunFiles : public ::testing::Test {
 protected:
+  RunFiles() {
+    std::filesystem::create_directories(folder);
+  }
   test::local_rig rig;
-  std::string folder = rig.dir;
+  std::string folder = rig.dir + "/run/one";
 };
 
 TEST_F(RunFiles, TheStartFileIsTakenOnce) {
@@ -93,23 +103,38 @@ TEST_F(RunFiles, TheStartFileIsTakenOnce) {
   descriptor second;
   EXPECT_EQ(take_start(folder, first), claim::won);
   EXPECT_EQ(take_start(folder, second), claim::taken);
-  EXPECT_EQ(take_start(folder + "/nowhere", second), claim::failed);
+  EXPECT_EQ(take_start(folder + "/nowhere/one", second), claim::failed);
   bool being_written = false;
   EXPECT_FALSE(read_start(folder, being_written));
   EXPECT_TRUE(being_written);
-  ASSERT_TRUE(write_start(first, {false, 42, 4711, "tag/1"}));
+  ASSERT_TRUE(write_start(first, {start_mark::run, 42, 4711, {7, 8}, "tag/1"}));
   const auto record = read_start(folder, being_written);
   ASSERT_TRUE(record);
   EXPECT_FALSE(being_written);
-  EXPECT_FALSE(record->cancelled);
+  EXPECT_EQ(record->mark, start_mark::run);
+  EXPECT_EQ(record->pipes, (std::array<std::uint64_t, 2>{7, 8}));
   EXPECT_EQ(record->shim, 42);
   EXPECT_EQ(record->starttime, 4711U);
   EXPECT_EQ(record->boot_tag, "tag/1");
 }
 
+TEST_F(RunFiles, AStartFileThatWasReplacedIsNoLongerOnesOwn) {
+  descriptor mine;
+  ASSERT_EQ(take_start(folder, mine), claim::won);
+  EXPECT_TRUE(owns_start(folder, mine));
+  for (const auto mark : {start_mark::lost, start_mark::ended, start_mark::cancelled}) {
+    ASSERT_TRUE(replace_start(folder, mark));
+    bool being_written = false;
+    const auto record = read_start(folder, being_written);
+    ASSERT_TRUE(record);
+    EXPECT_EQ(record->mark, mark);
+    EXPECT_FALSE(owns_start(folder, mine));
+  }
+}
+
 TEST_F(RunFiles, AHalfWrittenStartFileIsStillBeingWritten) {
   for (const auto* half : {"", "r", "run 42 47", "run 42 4711 ta", "cancell"}) {
-    std::ofstream(folder + "/start") << half;
+    std::ofstream(folder + ".start") << half;
     bool being_written = false;
     EXPECT_FALSE(read_start(folder, being_written)) << half;
     EXPECT_TRUE(being_written) << half;
@@ -120,13 +145,16 @@ TEST_F(RunFiles, TheEndIsRecordedInTheRoomSetAside) {
   EXPECT_FALSE(read_end(folder));
   ASSERT_TRUE(reserve_end(folder));
   EXPECT_FALSE(read_end(folder));
-  const end_record r{255, 64, true, 1000, ~0ULL, ~0ULL, ~0ULL, ~0ULL, true};
+  const end_record r{255,   64,    true,  true,  1000, std::chrono::milliseconds(std::int64_t{1} << 53),
+                     ~0ULL, ~0ULL, ~0ULL, ~0ULL, true};
   ASSERT_TRUE(write_end(folder, r));
   const auto back = read_end(folder);
   ASSERT_TRUE(back);
   EXPECT_EQ(back->exit_code, 255);
   EXPECT_EQ(back->signal, 64);
   EXPECT_TRUE(back->killed);
+  EXPECT_TRUE(back->timed_out);
+  EXPECT_EQ(back->at, r.at);
   EXPECT_EQ(back->survivors, 1000);
   EXPECT_EQ(back->out_bytes, ~0ULL);
   EXPECT_EQ(back->err_total, ~0ULL);

@@ -4,6 +4,10 @@
 #include <fcntl.h>
 #include <pwd.h>
 
+#include <atomic>
+#include <thread>
+#include <vector>
+
 namespace rdev::test {
 
 namespace fs = std::filesystem;
@@ -96,6 +100,26 @@ TEST_F(LocalProjects, TheFolderBelongsToTheUserForCommands) {
     EXPECT_EQ(info.st_uid, ::getpwnam("rdev-run")->pw_uid);
   } else {
     EXPECT_EQ(info.st_uid, ::geteuid());
+  }
+}
+
+TEST_F(LocalProjects, SeveralServersThatStartOnOneFolderMakeEachProjectOnce) {
+  for (int round = 0; round < 20; ++round) {
+    const auto id = "p" + std::to_string(round);
+    std::atomic<int> made = 0;
+    std::atomic<int> failed = 0;
+    {
+      std::vector<std::jthread> servers;
+      for (int i = 0; i < 4; ++i)
+        servers.emplace_back([&] {
+          auto host = make_local_projects({projects, rig.dir + "/records", rig.config.user});
+          const auto outcome = host ? (*host)->create(id, {}) : result<bool>(host.error());
+          outcome ? made += *outcome ? 1 : 0 : ++failed;
+        });
+    }
+    EXPECT_EQ(failed, 0);
+    EXPECT_EQ(made, 1);
+    EXPECT_TRUE(fs::is_directory(projects + "/" + id));
   }
 }
 

@@ -17,6 +17,7 @@ protected:
     key_writer w;
     w.family = key.family;
     ASSERT_EQ(value_of(keys->create(key, {}, w)).verdict, mint_verdict::created);
+    ASSERT_TRUE(leases->beat(node, std::chrono::minutes(10)));
     before = counts();
   }
   [[nodiscard]] new_command a_command() const {
@@ -29,6 +30,7 @@ protected:
     out.what.what.env = {{"TOKEN", secret("very-secret-value")}};
     out.from = {"req_1", "trace", "127.0.0.1", "POST", "/projects/demo/shell"};
     out.actor_name = "tester";
+    out.scope = here;
     out.idempotency = idempotency{out.what.id.text(), digest_of(1)};
     return out;
   }
@@ -55,7 +57,7 @@ protected:
     db.run("DROP TRIGGER forbidden ON " + table);
   }
   lease claimed() {
-    const auto got = value_of(commands->claim({node_id::make(), machine, 1, 64}));
+    const auto got = value_of(commands->claim({node.id, machine, 1, 64, here}));
     EXPECT_EQ(got.size(), 1U);
     return got.empty() ? lease{} : got[0];
   }
@@ -65,6 +67,7 @@ protected:
   std::shared_ptr<key_store> keys;
   std::shared_ptr<lease_store> leases;
   api_key key;
+  node_info node{node_id::make(), "one", "", here};
   std::vector<int> before;
 };
 
@@ -94,7 +97,7 @@ TEST_F(Transactions, AFailureInTheMiddleOfAClaimLeavesTheCommandInTheQueue) {
   before = counts();
   for (const auto* table : {"lease", "event"}) {
     forbid("INSERT", table);
-    EXPECT_FALSE(commands->claim({node_id::make(), machine, 1, 64})) << table;
+    EXPECT_FALSE(commands->claim({node.id, machine, 1, 64, here})) << table;
     EXPECT_EQ(grown(), std::vector<int>(8, 0)) << table;
     allow(table);
   }
@@ -107,7 +110,7 @@ TEST_F(Transactions, AFailureInTheMiddleOfACompletionLeavesTheLease) {
   ASSERT_TRUE(commands->submit({&one, 1}));
   const auto l = claimed();
   before = counts();
-  const completion end{l.what.id, l.token, {}};
+  const completion end{l.what.id, l.token, {}, {}};
   for (const auto* table : {"command_result", "audit_log", "event"}) {
     forbid("INSERT", table);
     EXPECT_FALSE(commands->complete({&end, 1})) << table;
@@ -143,7 +146,7 @@ TEST_F(Transactions, TheEnvironmentIsSealedAtRestAndGoneWithTheEnd) {
   EXPECT_EQ(db.one("SELECT count(*) FROM command WHERE spec::text LIKE '%TOKEN%'"), "1") << "names are no secret";
   const auto l = claimed();
   EXPECT_EQ(l.what.what.env.at(0).value.reveal(), "very-secret-value");
-  const completion end{l.what.id, l.token, {}};
+  const completion end{l.what.id, l.token, {}, {}};
   ASSERT_TRUE(commands->complete({&end, 1}));
   EXPECT_EQ(db.one("SELECT count(*) FROM command_secret"), "0");
 }
@@ -152,7 +155,7 @@ TEST_F(Transactions, ACommandWhoseEnvironmentCannotBeOpenedIsLostAndStopsNobodyE
   const std::vector<new_command> batch{a_command(), a_command()};
   ASSERT_TRUE(commands->submit(batch));
   db.run("UPDATE command_secret SET env = '\\x0102' WHERE command_id = '" + batch[0].what.id.uuid() + "'");
-  const auto got = value_of(commands->claim({node_id::make(), machine, 10, 64}));
+  const auto got = value_of(commands->claim({node.id, machine, 10, 64, here}));
   ASSERT_EQ(got.size(), 1U);
   EXPECT_EQ(got[0].what.id, batch[1].what.id);
   EXPECT_EQ(db.one("SELECT status FROM command_result"), "lost");
@@ -169,7 +172,7 @@ TEST_F(Transactions, ACommandCommittedWhileAClaimWaitsForItsTurnIsHandedOutToo) 
     std::jthread claimer;
     const session_lock other_claimer(db, 7233960002);
     claimer = std::jthread([&] {
-      if (auto r = commands->claim({node_id::make(), machine, 100, 64}))
+      if (auto r = commands->claim({node.id, machine, 100, 64, here}))
         got = std::move(*r);
     });
     ASSERT_TRUE(other_claimer.somebody_waits());

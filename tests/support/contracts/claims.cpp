@@ -53,6 +53,20 @@ TEST_P(Claims, IsFairBetweenProjects) {
   EXPECT_EQ(by_project(claimed(1)).count("quiet"), 1U) << "who runs less comes first";
 }
 
+TEST_P(Claims, LeavesAloneWhatIsForAnotherRunner) {
+  auto elsewhere = a_command();
+  elsewhere.scope = "scope-2";
+  submitted(elsewhere);
+  submitted();
+  const auto got = claimed();
+  ASSERT_EQ(got.size(), 1U);
+  EXPECT_NE(got[0].what.id, elsewhere.what.id);
+  EXPECT_EQ(got[0].scope, here);
+  const auto theirs = value_of(commands->claim({node.id, machine, 9, 1, "scope-2"}));
+  ASSERT_EQ(theirs.size(), 1U) << "the cap of a project is its own in each runner";
+  EXPECT_EQ(theirs[0].what.id, elsewhere.what.id);
+}
+
 TEST_P(Claims, NeverTakesMoreThanAskedFor) {
   for (int i = 0; i < 5; ++i)
     submitted("p" + std::to_string(i));
@@ -86,7 +100,7 @@ TEST_P(Claims, TwoClaimersAtOnceTakeEachCommandOnceAndKeepTheCap) {
       for (auto& mine : got)
         threads.emplace_back([this, &mine, store = rig->commands()] {
           for (int i = 0; i < 6; ++i)
-            for (auto& l : value_of(store->claim({node.id, machine, 2, cap})))
+            for (auto& l : value_of(store->claim({node.id, machine, 2, cap, here})))
               mine.push_back(std::move(l));
         });
     }

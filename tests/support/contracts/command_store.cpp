@@ -1,6 +1,7 @@
 #include "tests/support/contracts/store_contract.hpp"
 
 #include <algorithm>
+#include <thread>
 
 namespace rdev::test {
 
@@ -106,9 +107,9 @@ TEST_P(CommandStore, WritesNothingForARevokedOrExpiredKey) {
 }
 
 TEST_P(CommandStore, SaysWhichCommandsExist) {
-  const auto here = submitted();
-  const std::vector<command_id> ids{command_id::make(), here, command_id::make()};
-  EXPECT_EQ(value_of(commands->existing(ids)), std::vector{here});
+  const auto present = submitted();
+  const std::vector<command_id> ids{command_id::make(), present, command_id::make()};
+  EXPECT_EQ(value_of(commands->existing(ids)), std::vector{present});
 }
 
 TEST_P(CommandStore, KeepsEveryPartOfACommandByteForByte) {
@@ -158,22 +159,49 @@ TEST_P(CommandStore, ACompletionCountsOnlyUnderItsToken) {
   EXPECT_EQ(status_of(l.what.id), command_status::running);
   EXPECT_TRUE(completed(l, command_status::failed));
   EXPECT_EQ(status_of(l.what.id), command_status::failed);
-  EXPECT_FALSE(completed(l)) << "the lease is gone";
+  EXPECT_FALSE(completed(stale)) << "the lease is gone";
   EXPECT_EQ(status_of(l.what.id), command_status::failed);
+}
+
+TEST_P(CommandStore, TheRepeatOfACompletionIsAcceptedAndChangesNothing) {
+  const auto l = running();
+  ASSERT_TRUE(completed(l, command_status::failed));
+  completion again{l.what.id, l.token, {}, {}};
+  again.result.status = command_status::failed;
+  EXPECT_EQ(value_of(commands->complete({&again, 1})), std::vector<bool>{true}) << "its first answer was lost";
+  again.token += 1000;
+  EXPECT_EQ(value_of(commands->complete({&again, 1})), std::vector<bool>{false});
+  EXPECT_EQ(value_of(queries->find(l.what.id))->result->exit_code, 0) << "as it was written first";
+}
+
+TEST_P(CommandStore, TheEndIsWhenTheCommandEndedNotWhenItWasSeen) {
+  const auto l = running();
+  std::this_thread::sleep_until(std::chrono::steady_clock::now() + std::chrono::milliseconds(300));
+  completion one{l.what.id, l.token, {}, std::chrono::milliseconds(200)};
+  ASSERT_EQ(value_of(commands->complete({&one, 1})), std::vector<bool>{true});
+  const auto long_ago = running();
+  completion other{long_ago.what.id, long_ago.token, {}, std::chrono::hours(1)};
+  ASSERT_EQ(value_of(commands->complete({&other, 1})), std::vector<bool>{true});
+  const auto end = value_of(queries->find(l.what.id))->result;
+  const auto seen_last = value_of(queries->find(long_ago.what.id))->result;
+  EXPECT_GE(end->finished_at, *end->started_at);
+  EXPECT_LE(end->finished_at, *seen_last->started_at - std::chrono::milliseconds(200));
+  EXPECT_EQ(seen_last->finished_at, *seen_last->started_at) << "never before its start";
 }
 
 TEST_P(CommandStore, OneStaleCompletionLeavesTheRestOfItsBatchAlone) {
   const auto a = running("a");
   const auto b = running("b");
   const auto c = running("c");
-  std::vector<completion> batch{{a.what.id, a.token, {}}, {b.what.id, b.token + 1000, {}}, {c.what.id, c.token, {}}};
+  std::vector<completion> batch{
+      {a.what.id, a.token, {}, {}}, {b.what.id, b.token + 1000, {}, {}}, {c.what.id, c.token, {}, {}}};
   EXPECT_EQ(value_of(commands->complete(batch)), (std::vector<bool>{true, false, true}));
   EXPECT_EQ(status_of(b.what.id), command_status::running);
 }
 
 TEST_P(CommandStore, AResultIsShownAsItWasWritten) {
   const auto l = running();
-  completion one{l.what.id, l.token, {}};
+  completion one{l.what.id, l.token, {}, {}};
   auto& r = one.result;
   r.status = command_status::timed_out;
   r.reason = "it took \"too\" long";
@@ -220,11 +248,9 @@ TEST_P(CommandStore, ACancelOfARunningCommandIsAWishForItsOwner) {
   EXPECT_EQ(cancel(l.what.id, cancel_reason::user), cancel_verdict::requested);
   EXPECT_EQ(status_of(l.what.id), command_status::running);
   EXPECT_TRUE(value_of(queries->find(l.what.id))->cancel_requested);
-  using wishes = std::vector<std::pair<command_id, cancel_reason>>;
-  EXPECT_EQ(value_of(leases->cancels(node.id)), (wishes{{l.what.id, cancel_reason::timeout}}))
-      << "the first reason wins";
+  EXPECT_EQ(value_of(leases->held(node.id)).at(0).cancel, cancel_reason::timeout) << "the first reason wins";
   EXPECT_TRUE(completed(l, command_status::timed_out));
-  EXPECT_TRUE(value_of(leases->cancels(node.id)).empty());
+  EXPECT_TRUE(value_of(leases->held(node.id)).empty());
   EXPECT_EQ(cancel(l.what.id), cancel_verdict::ended);
 }
 

@@ -1,3 +1,4 @@
+#include "messages/values/time.hpp"
 #include "tests/support/contracts/runner_contract.hpp"
 
 #include <mutex>
@@ -9,7 +10,6 @@ TEST_P(ProcessRunner, NothingIsKnownOfACommandThatWasNeverStarted) {
   const auto id = command_id::make();
   EXPECT_EQ(status_now(*runner, id).state, run_state::absent);
   EXPECT_EQ(text_of(*runner, id, stream::out), "");
-  EXPECT_TRUE(runner->forget(id));
 }
 
 TEST_P(ProcessRunner, TheBootTagStaysAsItIs) {
@@ -115,6 +115,54 @@ TEST_P(ProcessRunner, ARunningCommandCannotBeForgottenAnEndedOneCan) {
   ended(*runner, order.id);
   EXPECT_TRUE(runner->forget(order.id));
   EXPECT_TRUE(runner->forget(order.id));
+  EXPECT_EQ(status_now(*runner, order.id).state, run_state::lost);
+  EXPECT_EQ(text_of(*runner, order.id, stream::out), "");
+}
+
+TEST_P(ProcessRunner, WhatIsForgottenIsNeverStartedAgain) {
+  const auto order = rig->prints_and_exits("x", 0);
+  ASSERT_TRUE(runner->start(order));
+  ended(*runner, order.id);
+  ASSERT_TRUE(runner->forget(order.id));
+  const auto again = runner->start(order);
+  ASSERT_TRUE(again);
+  EXPECT_EQ(again->state, run_state::lost);
+  EXPECT_EQ(text_of(*runner, order.id, stream::out), "");
+  EXPECT_EQ(runner->cancel(order.id, std::chrono::milliseconds(10))->state, run_state::lost);
+}
+
+TEST_P(ProcessRunner, AnOrderThatComesTooLateStartsNothing) {
+  auto order = rig->prints_and_exits("x", 0);
+  order.valid_until = boot_clock_now() - std::chrono::milliseconds(1);
+  const auto late = runner->start(order);
+  ASSERT_FALSE(late);
+  EXPECT_EQ(late.error().code, fault::deadline);
+  EXPECT_EQ(status_now(*runner, order.id).state, run_state::absent);
+  order.valid_until = boot_clock_now() + std::chrono::minutes(5);
+  ASSERT_TRUE(runner->start(order)) << "nothing stands in the way of another order";
+  EXPECT_EQ(ended(*runner, order.id).exit_code, 0);
+}
+
+TEST_P(ProcessRunner, KnowsOfWhichCommandsSomethingIsKept) {
+  const auto a = rig->prints_and_exits("a", 0);
+  const auto b = rig->prints_and_exits("b", 0);
+  for (const auto& one : {a, b}) {
+    ASSERT_TRUE(runner->start(one));
+    ended(*runner, one.id);
+  }
+  EXPECT_EQ(runner->kept()->size(), 2U);
+  ASSERT_TRUE(runner->forget(a.id));
+  EXPECT_EQ(*runner->kept(), std::vector{b.id});
+}
+
+TEST_P(ProcessRunner, KeepsMarksAsLongAsItIsTold) {
+  const auto order = rig->prints_and_exits("a", 0);
+  ASSERT_TRUE(runner->start(order));
+  ended(*runner, order.id);
+  ASSERT_TRUE(runner->forget(order.id));
+  ASSERT_TRUE(runner->drop_marks(std::chrono::hours(1)));
+  EXPECT_EQ(status_now(*runner, order.id).state, run_state::lost);
+  ASSERT_TRUE(runner->drop_marks(std::chrono::seconds(-1)));
   EXPECT_EQ(status_now(*runner, order.id).state, run_state::absent);
 }
 

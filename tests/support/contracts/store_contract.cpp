@@ -47,7 +47,7 @@ void StoreContract::SetUp() {
   keys = rig->keys();
   key = some_key();
   ASSERT_EQ(value_of(keys->create(key, {}, writer())).verdict, mint_verdict::created);
-  node = {node_id::make(), "one", "127.0.0.1:1", machine};
+  node = {node_id::make(), "one", "127.0.0.1:1", here};
   ASSERT_TRUE(value_of(leases->beat(node, std::chrono::minutes(1))));
 }
 
@@ -62,6 +62,7 @@ new_command StoreContract::a_command(const std::string& project, priority p) con
   out.what.what.priority = p;
   out.from = {"req_1", "0af7651916cd43dd8448eb211c80319c", "127.0.0.1", "POST", "/projects/" + project + "/shell"};
   out.actor_name = key.name;
+  out.scope = here;
   return out;
 }
 
@@ -79,7 +80,7 @@ command_id StoreContract::submitted(const std::string& project, priority p) {
 }
 
 std::vector<lease> StoreContract::claimed(int most, int per_project) {
-  return value_of(commands->claim({node.id, machine, most, per_project}));
+  return value_of(commands->claim({node.id, machine, most, per_project, here}));
 }
 
 lease StoreContract::running(const std::string& project) {
@@ -98,7 +99,7 @@ bool StoreContract::appended(const lease& l, std::vector<chunk> chunks) {
 }
 
 bool StoreContract::completed(const lease& l, command_status status) {
-  completion one{l.what.id, l.token, {}};
+  completion one{l.what.id, l.token, {}, {}};
   one.result.status = status;
   one.result.exit_code = 0;
   one.result.complete = true;

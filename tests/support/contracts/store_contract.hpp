@@ -32,6 +32,7 @@ public:
 using rig_maker = std::unique_ptr<store_rig> (*)();
 
 inline constexpr const char* machine = "boot-1";
+inline constexpr const char* here = "scope-1"; // of the runner
 
 api_key some_key(const std::string& name = "tester");
 std::shared_ptr<const std::string> bytes(std::string text);
