@@ -1,0 +1,221 @@
+// PostgreSQL restarts, dies, is cut off, falls silent and runs out of disk under a stream of commands: rdev says so,
+// comes back by itself, and every command runs once and has its whole output.
+import assert from 'node:assert/strict';
+import fs from 'node:fs';
+import path from 'node:path';
+import { after, before, describe, test } from 'node:test';
+
+import { assertRefused } from '../e2e/support.mjs';
+import { Counting, Rig, seededRandom, sleep, testSeed, waitFor, watch } from './rig.mjs';
+
+const random = seededRandom(testSeed());
+
+// Looks at /health and /ready of a node all the time.
+class Watchman {
+  #go = true;
+  health = [];
+  ready = [];
+
+  constructor(node) {
+    this.node = node;
+    this.done = Promise.all([this.#look('/health', this.health), this.#look('/ready', this.ready)]);
+  }
+  async #look(target, into) {
+    while (this.#go) {
+      const answer = await this.node.api('GET', target).catch((error) => ({ status: error.code ?? error.message }));
+      into.push(answer.status);
+      await sleep(50);
+    }
+  }
+  async stop() {
+    this.#go = false;
+    await this.done;
+  }
+  check({ sawTrouble }) {
+    assert.deepEqual([...new Set(this.health)], [200], `/health of ${this.node.name}`);
+    const strange = this.ready.filter((status) => ![200, 503].includes(status));
+    assert.deepEqual(strange, [], `/ready of ${this.node.name}`);
+    if (sawTrouble) assert.ok(this.ready.includes(503), `/ready of ${this.node.name} has said 503`);
+  }
+}
+
+// Submits commands to the nodes in turn, without a pause for troubles, and repeats what is not accepted.
+class Load {
+  #go = true;
+  #one = [];
+  refused = 0;
+  strange = new Set();
+
+  constructor(name, nodes, pause) {
+    Object.assign(this, { name, nodes, pause });
+    this.done = this.#feed();
+  }
+  get size() {
+    return this.#one.length;
+  }
+  async #feed() {
+    while (this.#go) {
+      const one = this.#submit(this.#one.length);
+      one.catch(() => {}); // check() hears of it
+      this.#one.push(one);
+      await sleep(this.pause);
+    }
+  }
+  async #submit(i) {
+    const key = `${this.name}-${i}`;
+    const lines = 10 + random(30);
+    const command = `echo ${key} >>ledger-${this.name}; i=0
+      while [ $i -lt ${lines} ]; do echo "${key} out $i"; echo "${key} err $i" >&2; i=$((i+1)); sleep 0.02; done`;
+    let turn = i;
+    const id = await waitFor(`${key} is accepted`, async () => {
+      const node = this.nodes[turn++ % this.nodes.length];
+      try {
+        const answer = await node.post(command, { key });
+        if (answer.status === 202) return answer.data.id;
+        assertRefused(answer, 503, 'SERVICE_UNAVAILABLE');
+        assert.match(answer.headers['retry-after'], /^[1-9]\d*$/);
+        this.refused += 1;
+      } catch (error) {
+        this.strange.add(error.message);
+      }
+      return false;
+    }, 60_000);
+    return { key, lines, command, id };
+  }
+
+  async stop() {
+    this.#go = false;
+    await this.done;
+    await Promise.allSettled(this.#one);
+  }
+  async check() {
+    const all = await Promise.all(this.#one);
+    assert.deepEqual([...this.strange], [], 'every answer is 202 or 503');
+    assert.equal(new Set(all.map(({ id }) => id)).size, all.length, 'one command for each key');
+    const [node] = this.nodes;
+    for (const { key, lines, command, id } of all) {
+      const view = await node.finished(id, 60_000);
+      assert.equal(view.status, 'completed', JSON.stringify(view));
+      const seen = (await node.follow(id)).checkReceipts();
+      const expected = (word) => Array.from({ length: lines }, (_, i) => `${key} ${word} ${i}\n`).join('');
+      assert.equal(seen.stdout.toString(), expected('out'), `stdout of ${key}`);
+      assert.equal(seen.stderr.toString(), expected('err'), `stderr of ${key}`);
+      const repeated = await this.nodes[1].post(command, { key });
+      assert.equal(repeated.data.id, id, 'a repeat is answered with the same command');
+    }
+    const ran = node.lines(`ledger-${this.name}`).sort();
+    assert.deepEqual(ran, all.map(({ key }) => key).sort(), 'each ran exactly once');
+    return all.length;
+  }
+}
+
+async function underLoad(rig, nodes, name, { sawTrouble = true, pause = 150 }, strike) {
+  const counting = new Counting(`counting-${name}`);
+  await counting.submit(nodes[0]);
+  const reader = watch(nodes[1], counting.id);
+  await reader.grown(10);
+  const watchmen = nodes.map((node) => new Watchman(node));
+  const load = new Load(name, nodes, pause);
+  try {
+    await waitFor('some commands run', () => nodes[0].lines(`ledger-${name}`).length >= 3);
+    await strike(load);
+    for (const node of nodes) await waitFor(`${node.name} is ready again`, () => node.isReady());
+    const then = load.size;
+    await waitFor('it goes on as before', () => load.size >= then + 5);
+    await reader.grown(20);
+  } finally {
+    counting.stop(nodes[0]);
+    await Promise.all([load, ...watchmen].map((one) => one.stop()));
+  }
+  await reader.end;
+  await counting.check(nodes, [reader.seen]);
+  const number = await load.check();
+  for (const watchman of watchmen) watchman.check({ sawTrouble });
+  assert.equal(await rig.count('queue_item'), 0);
+  assert.equal(await rig.count('lease'), 0);
+  console.log(`${name}: ${number} commands, ${load.refused} answers of 503`);
+}
+
+const notReady = (nodes) =>
+  Promise.all(nodes.map((node) => waitFor(`${node.name} is not ready`, async () => !(await node.isReady()))));
+
+describe('a store in trouble', () => {
+  let rig;
+  let nodes;
+  before(async () => {
+    rig = await Rig.start({ proxied: true });
+    nodes = [rig.node('a'), rig.node('b')];
+    await Promise.all(nodes.map((node) => node.start()));
+  });
+  after(() => rig.close());
+
+  test('a restart', () =>
+    underLoad(rig, nodes, 'restart', {}, async () => {
+      await rig.postgres.stop();
+      await notReady(nodes);
+      await rig.postgres.start();
+    }));
+
+  test('a crash', () =>
+    underLoad(rig, nodes, 'crash', {}, async () => {
+      await rig.postgres.kill9();
+      await notReady(nodes);
+      await rig.postgres.start();
+    }));
+
+  test('connections that are cut, again and again, and then refused', () =>
+    underLoad(rig, nodes, 'cut', { pause: 50 }, async () => {
+      for (let i = 0; i < 50; ++i) {
+        rig.proxy.cut();
+        await sleep(random(100));
+      }
+      rig.proxy.refuse();
+      await notReady(nodes).finally(() => rig.proxy.admit());
+    }));
+
+  test('connections that are silent for ten seconds and then go on', () =>
+    underLoad(rig, nodes, 'silent', {}, async () => {
+      rig.proxy.fallSilent();
+      await Promise.all([sleep(10_000), notReady(nodes)]).finally(() => rig.proxy.speak());
+    }));
+});
+
+test('a full disk', async (t) => {
+  const rig = await Rig.start({ proxied: true, tmpfsMiB: 120 });
+  try {
+    if (rig.refused) return t.skip(rig.refused);
+    const nodes = [rig.node('a'), rig.node('b')];
+    await Promise.all(nodes.map((node) => node.start()));
+    await underLoad(rig, nodes, 'full', { sawTrouble: false }, async (load) => {
+      const ballast = path.join(rig.postgres.mount, 'ballast');
+      const file = fs.openSync(ballast, 'w');
+      const piece = Buffer.alloc(1024 * 1024);
+      const fill = () => {
+        for (let size = piece.length; size >= 4096; ) {
+          try {
+            if (fs.writeSync(file, piece, 0, size) < size) size /= 2;
+          } catch (error) {
+            assert.equal(error.code, 'ENOSPC');
+            size /= 2;
+          }
+        }
+      };
+      // Whatever PostgreSQL gives back is taken too, until the nodes feel it.
+      const again = setInterval(fill, 20);
+      try {
+        fill();
+        await waitFor('nothing can be stored', () => load.refused >= 10);
+      } finally {
+        clearInterval(again);
+        fs.closeSync(file);
+        fs.rmSync(ballast);
+      }
+      // Without room for its journal it has ended itself.
+      await rig.postgres.start();
+    });
+    return undefined;
+  } finally {
+    if (!rig.refused) await rig.close();
+    else rig.destroy();
+  }
+});
