@@ -1,6 +1,6 @@
 #include "config/settings.hpp"
 
-#include "config/units.hpp"
+#include "config/keys.hpp"
 
 #define TOML_EXCEPTIONS 0
 #include <toml++/toml.h>
@@ -8,23 +8,13 @@
 #include <unistd.h>
 
 #include <algorithm>
-#include <charconv>
 #include <filesystem>
 #include <fstream>
-#include <functional>
 #include <sstream>
 
 namespace rdev::config {
 
 namespace {
-
-// How one key is set from text, or from the items of a list; answers what is wrong, or nothing.
-using setter = std::function<std::string(settings&, std::string_view)>;
-using list_setter = std::function<std::string(settings&, const std::vector<std::string>&)>;
-struct known_key {
-  std::string name;
-  std::variant<setter, list_setter> set;
-};
 
 std::vector<std::string> split(std::string_view text) {
   std::vector<std::string> out;
@@ -36,163 +26,12 @@ std::vector<std::string> split(std::string_view text) {
   return out;
 }
 
-template <class Field>
-setter text(Field field) {
-  return [field](settings& s, std::string_view v) {
-    field(s) = std::string(v);
-    return std::string{};
-  };
-}
-
 std::string joined(const std::vector<std::string>& items) {
   std::string out;
   for (const auto& item : items)
     out += (&item == items.data() ? "" : ",") + item;
   return out;
 }
-
-template <class Field>
-list_setter list(Field field) {
-  return [field](settings& s, const std::vector<std::string>& v) {
-    field(s) = v;
-    return std::string{};
-  };
-}
-
-template <class Field>
-setter choice(Field field, const std::vector<std::string>& allowed) {
-  return [field, allowed](settings& s, std::string_view v) -> std::string {
-    if (std::find(allowed.begin(), allowed.end(), v) == allowed.end()) {
-      std::string out = "must be one of";
-      for (const auto& a : allowed)
-        out += " " + a;
-      return out;
-    }
-    field(s) = std::string(v);
-    return {};
-  };
-}
-
-template <class Field>
-setter flag(Field field) {
-  return [field](settings& s, std::string_view v) -> std::string {
-    if (v != "true" && v != "false")
-      return "must be true or false";
-    field(s) = v == "true";
-    return {};
-  };
-}
-
-template <class Field>
-setter number(Field field, int least, int most) {
-  return [=](settings& s, std::string_view v) -> std::string {
-    int n = 0;
-    const auto [end, error] = std::from_chars(v.data(), v.data() + v.size(), n);
-    if (error != std::errc{} || end != v.data() + v.size() || n < least || n > most)
-      return "must be a whole number from " + std::to_string(least) + " to " + std::to_string(most);
-    field(s) = n;
-    return {};
-  };
-}
-
-template <class Field>
-setter duration(Field field, const std::string& least, const std::string& most) {
-  return [=](settings& s, std::string_view v) -> std::string {
-    const auto d = parse_duration(v);
-    if (!d || *d < *parse_duration(least) || *d > *parse_duration(most))
-      return "must be a duration from " + least + " to " + most + ", such as 200ms, 5s, 30m, 10h or 7d";
-    field(s) = *d;
-    return {};
-  };
-}
-
-template <class Field>
-setter size(Field field, const std::string& least, const std::string& most) {
-  return [=](settings& s, std::string_view v) -> std::string {
-    const auto n = parse_size(v);
-    if (!n || *n < *parse_size(least) || *n > *parse_size(most))
-      return "must be a size from " + least + " to " + most + ", such as 4096, 16KiB, 1MiB or 2GiB";
-    field(s) = *n;
-    return {};
-  };
-}
-
-std::string set_proxies(settings& s, const std::vector<std::string>& v) {
-  s.http.trusted_proxies.clear();
-  for (const auto& entry : v) {
-    const auto network = ip_network::parse(entry);
-    if (!network)
-      return "'" + entry + "' is not a network such as 10.0.0.0/8";
-    s.http.trusted_proxies.push_back(*network);
-  }
-  return {};
-}
-
-std::string set_listen(settings& s, std::string_view v) {
-  const auto colon = v.rfind(':');
-  int port = -1;
-  bool whole = false;
-  if (colon != std::string_view::npos) {
-    const auto [end, error] = std::from_chars(v.data() + colon + 1, v.data() + v.size(), port);
-    whole = error == std::errc{} && end == v.data() + v.size();
-  }
-  if (!whole || colon == 0 || port < 0 || port > 65535)
-    return "must be HOST:PORT, such as 127.0.0.1:8080 or [::1]:0";
-  s.server.listen = std::string(v);
-  return {};
-}
-
-#define RDEV_FIELD(member)                                                                                             \
-  [](settings & s) -> auto& {                                                                                          \
-    return s.member;                                                                                                   \
-  }
-
-const std::vector<known_key>& table() {
-  static const std::vector<known_key> all{
-      {"server.listen", set_listen},
-      {"server.data_dir", text(RDEV_FIELD(server.data_dir))},
-      {"server.drain_timeout", duration(RDEV_FIELD(server.drain_timeout), "1s", "10m")},
-      {"server.node", text(RDEV_FIELD(server.node))},
-      {"http.trusted_proxies", set_proxies},
-      {"http.max_body_bytes", size(RDEV_FIELD(http.max_body_bytes), "1KiB", "64MiB")},
-      {"http.max_header_bytes", size(RDEV_FIELD(http.max_header_bytes), "1KiB", "64KiB")},
-      {"http.threads", number(RDEV_FIELD(http.threads), 1, 64)},
-      {"http.max_connections", number(RDEV_FIELD(http.max_connections), 16, 1000000)},
-      {"http.request_timeout", duration(RDEV_FIELD(http.request_timeout), "1s", "10m")},
-      {"http.write_timeout", duration(RDEV_FIELD(http.write_timeout), "1s", "10m")},
-      {"http.request_deadline", duration(RDEV_FIELD(http.request_deadline), "1s", "2m")},
-      {"http.keep_alive", duration(RDEV_FIELD(http.keep_alive), "1s", "1h")},
-      {"limits.rps", number(RDEV_FIELD(limits.rps), 0, 1'000'000)},
-      {"sse.heartbeat", duration(RDEV_FIELD(sse.heartbeat), "1s", "5m")},
-      {"commands.default_timeout", duration(RDEV_FIELD(commands.default_timeout), "1s", "7d")},
-      {"commands.max_timeout", duration(RDEV_FIELD(commands.max_timeout), "1s", "7d")},
-      {"commands.kill_grace", duration(RDEV_FIELD(commands.kill_grace), "0s", "5m")},
-      {"commands.max_running", number(RDEV_FIELD(commands.max_running), 1, 10'000)},
-      {"commands.max_running_per_project", number(RDEV_FIELD(commands.max_running_per_project), 1, 10'000)},
-      {"output.max_bytes", size(RDEV_FIELD(output.max_bytes), "1KiB", "64GiB")},
-      {"output.retention", duration(RDEV_FIELD(output.retention), "1d", "3650d")},
-      {"leases.renew", duration(RDEV_FIELD(leases.renew), "50ms", "1m")},
-      {"leases.lease", duration(RDEV_FIELD(leases.lease), "200ms", "10m")},
-      {"leases.scan", duration(RDEV_FIELD(leases.scan), "50ms", "1m")},
-      {"leases.foreign_after", duration(RDEV_FIELD(leases.foreign_after), "1s", "7d")},
-      {"auth.cache_lease", duration(RDEV_FIELD(auth.cache_lease), "0s", "1m")},
-      {"idempotency.retention", duration(RDEV_FIELD(idempotency.retention), "1m", "30d")},
-      {"runner.kind", choice(RDEV_FIELD(runner.kind), {"local"})},
-      {"runner.min_free_bytes", size(RDEV_FIELD(runner.min_free_bytes), "0", "1024GiB")},
-      {"runner.local.dir", text(RDEV_FIELD(runner.local.dir))},
-      {"runner.local.user", text(RDEV_FIELD(runner.local.user))},
-      {"runner.local.allow_network", flag(RDEV_FIELD(runner.local.allow_network))},
-      {"runner.local.pass_env", list(RDEV_FIELD(runner.local.pass_env))},
-      {"claude.argv", list(RDEV_FIELD(claude.argv))},
-      {"claude.missing_hint", text(RDEV_FIELD(claude.missing_hint))},
-      {"database.embedded_user", text(RDEV_FIELD(database.embedded_user))},
-      {"log.level", choice(RDEV_FIELD(log.level), {"debug", "info", "warn", "error"})},
-      {"actors.threads", number(RDEV_FIELD(actors.threads), 0, 256)},
-  };
-  return all;
-}
-
-#undef RDEV_FIELD
 
 std::string variable_of(const std::string& key) {
   std::string out = "RDEV_";
@@ -244,8 +83,8 @@ private:
   using given = std::variant<std::string, items>;
 
   void set(const std::string& key, const given& value, const std::string& source) {
-    const auto known = std::find_if(table().begin(), table().end(), [&](const auto& k) { return k.name == key; });
-    if (known == table().end())
+    const auto known = std::find_if(all_keys().begin(), all_keys().end(), [&](const auto& k) { return k.name == key; });
+    if (known == all_keys().end())
       return problem(key + " (" + source + "): there is no such setting; did you mean " + nearest(key, known_keys()) +
                      "?");
     const auto* list = std::get_if<items>(&value);
@@ -407,8 +246,9 @@ private:
               "beyond loopback all the same set runner.local.allow_network = true");
     if (out_.server.data_dir.empty())
       out_.server.data_dir = default_data_dir();
-    if (!out_.server.data_dir.empty())
-      out_.server.data_dir = std::filesystem::absolute(out_.server.data_dir).lexically_normal().string();
+    for (auto* place : {&out_.server.data_dir, &out_.runner.local.dir})
+      if (!place->empty())
+        *place = std::filesystem::absolute(*place).lexically_normal().string();
     if (out_.server.node.empty())
       out_.server.node = host_name();
   }
@@ -444,7 +284,7 @@ std::variant<settings, std::vector<std::string>> load(const inputs& in) {
 
 std::vector<std::string> known_keys() {
   std::vector<std::string> out;
-  for (const auto& k : table())
+  for (const auto& k : all_keys())
     out.push_back(k.name);
   return out;
 }

@@ -1,23 +1,17 @@
 #include "adapters/local/local_runner.hpp"
 
 #include "adapters/closed_directory.hpp"
-#include "adapters/crypto.hpp"
-#include "adapters/failpoint.hpp"
 #include "adapters/local/change_watcher.hpp"
 #include "adapters/local/leftovers.hpp"
-#include "adapters/local/order.hpp"
 #include "adapters/local/processes.hpp"
 #include "adapters/local/run_files.hpp"
+#include "adapters/local/shim_starter.hpp"
 #include "messages/values/time.hpp"
 
 #include <fcntl.h>
-#include <grp.h>
 #include <poll.h>
-#include <pwd.h>
-#include <spawn.h>
 #include <sys/stat.h>
 #include <sys/statvfs.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -26,7 +20,6 @@
 #include <csignal>
 #include <cstring>
 #include <filesystem>
-#include <map>
 
 extern "C" { // the header of glibc 2.36 forgets to say so
 #include <sys/pidfd.h>
@@ -39,40 +32,12 @@ namespace {
 using namespace local;
 namespace fs = std::filesystem;
 
-constexpr auto answer_limit = std::chrono::seconds(10); // for the shim to say whether it has started the command
 constexpr const char* restarted = "the machine was restarted";
 constexpr const char* never_started = "the process that was to stand over the command died while it was starting it";
-constexpr const char* default_path = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
 failure unavailable(const std::string& what) {
   const int code = errno;
   return {code == ENOSPC ? fault::no_space : fault::unavailable, what + ": " + std::strerror(code)};
-}
-
-struct account {
-  bool change = false;
-  uid_t uid = 0;
-  gid_t gid = 0;
-  std::vector<gid_t> groups;
-};
-
-result<account> find_account(const std::string& user) {
-  account out;
-  if (user.empty() || ::geteuid() != 0)
-    return out;
-  const auto* entry = ::getpwnam(user.c_str());
-  if (entry == nullptr)
-    return failure{fault::invalid, "runner.local.user: there is no user '" + user +
-                                       "'; make it with: useradd --system " +
-                                       "--no-create-home --shell /usr/sbin/nologin " + user};
-  out.change = true;
-  out.uid = entry->pw_uid;
-  out.gid = entry->pw_gid;
-  int n = 64;
-  out.groups.resize(64);
-  ::getgrouplist(user.c_str(), out.gid, out.groups.data(), &n);
-  out.groups.resize(static_cast<std::size_t>(std::max(n, 0)));
-  return out;
 }
 
 std::string real_machine() {
@@ -102,8 +67,10 @@ result<std::string> identity_in(const std::string& path, const std::string& fres
 
 class local_runner final : public process_runner {
 public:
-  local_runner(local_runner_config config, account who, std::string scope, std::string machine, const std::string& mark)
-      : config_(std::move(config)), run_dir_(config_.dir + "/run"), who_(std::move(who)), scope_(std::move(scope)),
+  local_runner(const local_runner_config& config, account who, std::string scope, std::string machine,
+               const std::string& mark)
+      : run_dir_(config.dir + "/run"), min_free_bytes_(config.min_free_bytes),
+        starter_({config.shim, config.dir + "/projects", std::move(who), config.pass_env}), scope_(std::move(scope)),
         machine_(std::move(machine)), tag_(machine_ + "/" + mark) {
   }
 
@@ -131,7 +98,7 @@ public:
       return unavailable("cannot make " + folder);
     ::chmod(folder.c_str(), 0711); // whatever the umask: the command reads its script by path
     watcher_.add(what.id, folder);
-    if (auto ordered = order_shim(order_of(what, folder)); !ordered)
+    if (auto ordered = starter_.start(what, folder, tag_); !ordered)
       return std::move(ordered.error());
     return status(what.id);
   }
@@ -270,10 +237,6 @@ public:
   }
 
 private:
-  [[nodiscard]] std::string projects_dir() const {
-    return config_.dir + "/projects";
-  }
-
   template <class Visit>
   result<done> each_entry(Visit visit) const {
     std::error_code error;
@@ -294,7 +257,7 @@ private:
 
   [[nodiscard]] bool enough_room() const {
     struct statvfs info {};
-    return ::statvfs(run_dir_.c_str(), &info) != 0 || info.f_bavail * info.f_frsize >= config_.min_free_bytes;
+    return ::statvfs(run_dir_.c_str(), &info) != 0 || info.f_bavail * info.f_frsize >= min_free_bytes_;
   }
 
   static bool fill_end(const std::string& folder, run_status& out) {
@@ -337,101 +300,9 @@ private:
     return record;
   }
 
-  [[nodiscard]] order order_of(const launch& what, const std::string& folder) const {
-    order o;
-    o.folder = folder;
-    o.boot_tag = tag_;
-    const auto workspace = projects_dir() + "/" + what.project;
-    o.working_dir = what.workdir.empty() ? workspace : workspace + "/" + what.workdir;
-    o.change_user = who_.change;
-    o.uid = who_.uid;
-    o.gid = who_.gid;
-    o.groups = who_.groups;
-    o.script = what.script;
-    o.argv = what.argv;
-    o.stdin_text = what.stdin_text;
-    o.max_bytes = what.max_bytes;
-    o.missing_hint = what.missing_hint;
-    o.timeout_ms = static_cast<std::uint64_t>(what.timeout.count());
-    o.grace_ms = static_cast<std::uint64_t>(what.grace.count());
-    o.valid_until_ms = static_cast<std::uint64_t>(what.valid_until.count());
-    std::map<std::string, std::string> env{
-        {"PATH", default_path}, {"HOME", workspace}, {"LANG", "C.UTF-8"}, {"TERM", "dumb"}, {"TZ", "UTC"}};
-    for (const auto& name : config_.pass_env)
-      if (const char* value = std::getenv(name.c_str()))
-        env[name] = value;
-    for (const auto& v : what.env)
-      env[v.name] = v.value.reveal();
-    env["RDEV_COMMAND_ID"] = what.id.text();
-    env["RDEV_PROJECT"] = what.project;
-    for (const auto& [name, value] : env)
-      o.environment.push_back(name + "=" + value);
-    return o;
-  }
-
-  // Starts a shim, hands it the order and waits for its word.
-  result<done> order_shim(const order& what) {
-    std::array<int, 2> in{};
-    std::array<int, 2> out{};
-    if (::pipe2(in.data(), O_CLOEXEC) != 0)
-      return unavailable("no pipe");
-    descriptor in_read(in[0]);
-    descriptor in_write(in[1]);
-    if (::pipe2(out.data(), O_CLOEXEC) != 0)
-      return unavailable("no pipe");
-    descriptor out_read(out[0]);
-    descriptor out_write(out[1]);
-    posix_spawn_file_actions_t actions;
-    ::posix_spawn_file_actions_init(&actions);
-    ::posix_spawn_file_actions_adddup2(&actions, in_read.get(), STDIN_FILENO);
-    ::posix_spawn_file_actions_adddup2(&actions, out_write.get(), STDOUT_FILENO);
-    ::posix_spawn_file_actions_addopen(&actions, STDERR_FILENO, "/dev/null", O_WRONLY, 0);
-    std::string program = "rdev-shim";
-    std::array<char*, 2> arguments{program.data(), nullptr};
-    std::string points = "RDEV_FAILPOINT=" + failpoint::of_next_shim();
-    std::array<char*, 2> environment{failpoint::built_in ? points.data() : nullptr, nullptr};
-    pid_t pid = 0;
-    const int failed =
-        ::posix_spawn(&pid, config_.shim.c_str(), &actions, nullptr, arguments.data(), environment.data());
-    ::posix_spawn_file_actions_destroy(&actions);
-    if (failed != 0)
-      return failure{fault::unavailable, "cannot start " + config_.shim + ": " + std::strerror(failed)};
-    in_read = {};
-    out_write = {};
-    const bool told = write_all(in_write.get(), encode(what));
-    in_write = {};
-    ::waitpid(pid, nullptr, 0); // it forks at once, and its child belongs to init
-    if (!told)
-      return failure{fault::unavailable, "the shim did not take its order"};
-    return word_of(out_read);
-  }
-
-  static result<done> word_of(const descriptor& from) {
-    std::string word;
-    const auto until = std::chrono::steady_clock::now() + answer_limit;
-    while (!word.ends_with('\n')) {
-      pollfd fd{from.get(), POLLIN, 0};
-      const auto left =
-          std::chrono::duration_cast<std::chrono::milliseconds>(until - std::chrono::steady_clock::now()).count();
-      if (left <= 0 || ::poll(&fd, 1, static_cast<int>(left)) == 0)
-        return failure{fault::deadline, "the shim gave no answer"};
-      std::array<char, 512> piece{};
-      const auto n = ::read(from.get(), piece.data(), piece.size());
-      if (n <= 0)
-        return failure{fault::unavailable, "the shim died before it gave an answer"};
-      word.append(piece.data(), static_cast<std::size_t>(n));
-    }
-    if (word.starts_with("late"))
-      return failure{fault::deadline, "the order to start the command came too late"};
-    if (word.starts_with("failed"))
-      return failure{word.find(std::strerror(ENOSPC)) != std::string::npos ? fault::no_space : fault::unavailable,
-                     word};
-    return done{}; // `started`, or `taken`: somebody else has started or cancelled it
-  }
-
-  local_runner_config config_;
   std::string run_dir_;
-  account who_;
+  std::uint64_t min_free_bytes_;
+  shim_starter starter_;
   std::string scope_;
   std::string machine_;
   std::string tag_;
@@ -440,7 +311,7 @@ private:
 
 } // namespace
 
-result<std::shared_ptr<process_runner>> make_local_runner(local_runner_config config) {
+result<std::shared_ptr<process_runner>> make_local_runner(const local_runner_config& config) {
   ::signal(SIGPIPE, SIG_IGN); // a shim that dies while it is given its order must not take us with it
   auto who = find_account(config.user);
   if (!who)
@@ -465,7 +336,7 @@ result<std::shared_ptr<process_runner>> make_local_runner(local_runner_config co
     return std::move(scope.error());
   auto machine = config.machine.empty() ? real_machine() : config.machine;
   return std::shared_ptr<process_runner>(
-      std::make_shared<local_runner>(std::move(config), std::move(*who), std::move(*scope), std::move(machine), *mark));
+      std::make_shared<local_runner>(config, std::move(*who), std::move(*scope), std::move(machine), *mark));
 }
 
 } // namespace rdev

@@ -20,6 +20,6 @@ struct local_runner_config {
 };
 
 // Fault `invalid` with a message for the operator when the set-up cannot work.
-result<std::shared_ptr<process_runner>> make_local_runner(local_runner_config config);
+result<std::shared_ptr<process_runner>> make_local_runner(const local_runner_config& config);
 
 } // namespace rdev

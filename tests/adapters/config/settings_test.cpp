@@ -317,9 +317,11 @@ TEST_F(Settings, FindAPlaceForTheData) {
   EXPECT_EQ(good().server.data_dir, "/tmp/y");
 }
 
-TEST_F(Settings, MakeARelativePlaceAbsolute) {
+TEST_F(Settings, MakeRelativePlacesAbsolute) {
   in.flags["server.data_dir"] = "state";
+  in.environment["RDEV_RUNNER_LOCAL_DIR"] = "shared/here";
   EXPECT_EQ(good().server.data_dir, (std::filesystem::current_path() / "state").string());
+  EXPECT_EQ(good().runner.local.dir, (std::filesystem::current_path() / "shared/here").string());
 }
 
 TEST_F(Settings, SayWhenThereIsNoPlaceForTheData) {
