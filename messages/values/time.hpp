@@ -5,7 +5,7 @@
 #include <string>
 #include <string_view>
 
-#include <time.h>
+#include <time.h> // NOLINT(modernize-deprecated-headers): clock_gettime() is POSIX
 
 namespace rdev {
 

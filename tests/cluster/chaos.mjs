@@ -1,17 +1,19 @@
 // Clients submit, read and cancel commands while a striker kills and freezes the nodes that serve them: first one node,
 // then two on one database and one folder of commands. What everybody saw goes to the history checker.
-import { waitFor } from '../e2e/support.mjs';
+import { commandLine, waitFor } from '../e2e/support.mjs';
 import { Clients } from './clients.mjs';
-import { Cluster, commandId, hasFailpoints } from './cluster.mjs';
+import { Cluster } from './cluster.mjs';
+import { hasFailpoints } from './failpoints.mjs';
 import { check, finalOf, idOf } from './history.mjs';
+import { commandId } from './ids.mjs';
 import { makeBlob, makePlan, serverFailpoints } from './plan.mjs';
+import { namesIn } from './processes.mjs';
 import { Striker } from './striker.mjs';
 
 const nodeEnv = {
-  RATE_LIMIT_RPS: '0',
   RDEV_SSE_HEARTBEAT: '1s',
   RDEV_COMMANDS_MAX_RUNNING: '4', // so that there is a queue
-  RDEV_COMMANDS_KILL_GRACE: '1s',
+  RDEV_FAILPOINT: '', // none but those that it arms itself
 };
 
 // Until nothing is queued or leased, nothing lives, and every node serves.
@@ -19,7 +21,7 @@ async function dustSettles(cluster) {
   const left = 'SELECT (SELECT count(*) FROM queue_item) + (SELECT count(*) FROM lease) AS n';
   await waitFor('the dust settles', async () =>
     (await cluster.database.rows(left))[0].n === 0 && cluster.processes().length === 0 &&
-    cluster.nodes.every((node) => node.ready && node.running && !node.stopped), 60_000);
+    cluster.nodes.every((node) => node.serves && node.lives && !node.stopped), 60_000);
 }
 
 async function rowsOf({ database }) {
@@ -33,6 +35,12 @@ async function rowsOf({ database }) {
     events: await rows('SELECT command_id AS id, event FROM event WHERE command_id IS NOT NULL ORDER BY at, event.id'),
     audits: await rows(`SELECT target AS id, action FROM audit_log WHERE action LIKE 'command.%'`),
   };
+}
+
+// Run folders that are left.
+function runFoldersOf({ nodes }) {
+  const runDirs = [...new Set(nodes.map(({ runDir }) => runDir))];
+  return runDirs.flatMap(namesIn).filter((name) => /^cmd_\w+$/.test(name));
 }
 
 // What there is to read about the first commands that broke a rule.
@@ -75,7 +83,7 @@ function summaryOf(history, { plan, cluster, clients, striker }) {
     bytes: sum(commands, ({ reading }) => reading.stdout.bytes + reading.stderr.bytes),
     cuts: sum(clients.seen, ({ tape }) => tape.cuts),
     repeats: sum(commands, ({ answers }) => answers.length - 1),
-    folders: cluster.runFolders().length,
+    folders: runFoldersOf(cluster).length,
     violations,
     evidence: evidenceOf(history, violations, cluster),
   };
@@ -92,15 +100,16 @@ export async function chaos({
   const cluster = await Cluster.start({ shared: twoNodes, env: nodeEnv });
   try {
     const blob = makeBlob(seed);
-    cluster.nodes[0].put('blob', blob);
-    cluster.nodes[0].put('ledger', '');
+    const node = await cluster.add().start();
+    node.put('blob', blob);
+    node.put('ledger', '');
     const clients = new Clients(plan, cluster, blob);
     const striker = new Striker(plan, cluster, clients, log);
     clients.begin(atOnce);
     await striker.strikeAll();
     await clients.end(90_000);
     await dustSettles(cluster).catch((error) => clients.said.push(error.message));
-    const processes = cluster.processes();
+    const processes = cluster.processes().map((pid) => ({ pid, what: commandLine(pid).join(' ') }));
     await clients.lookBack();
     await striker.goHome();
     const history = {
@@ -110,7 +119,7 @@ export async function chaos({
         return { ...seen, tag, key, end, reading: seen.tape.reading };
       }),
       rows: await rowsOf(cluster),
-      ledger: cluster.ledger(),
+      ledger: node.lines('ledger'),
       processes,
       deaths: striker.deaths,
     };

@@ -103,7 +103,7 @@ export class Clients {
   // A node that a client may think alive; it may be frozen.
   #someNode() {
     return waitFor('a node lives', () => {
-      const up = this.cluster.nodes.filter((node) => node.running && node.ready);
+      const up = this.cluster.nodes.filter((node) => node.lives && node.serves);
       return up[this.random(up.length)];
     }, 60_000);
   }

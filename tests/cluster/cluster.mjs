@@ -4,128 +4,141 @@ import { randomBytes } from 'node:crypto';
 import fs from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
-import { Server, alive, allPids, binDir, cleanEnv, commandLine, run, waitFor } from '../e2e/support.mjs';
-import { Database, namesIn, pause, signal, textOf } from './database.mjs';
+import { Server, alive, binDir, descendantsOf, waitFor } from '../e2e/support.mjs';
+import { Database } from './database.mjs';
+import { uuidOf } from './ids.mjs';
+import {
+  endAll, environmentOf, openFilesOf, programOf, programs, rarely, signal, stopped, textOf, touches,
+} from './processes.mjs';
+import { Proxy } from './proxy.mjs';
 
-const digits = '0123456789abcdefghjkmnpqrstvwxyz';
-
-// The name that clients know for a uuid of the database: base32 of Crockford, most significant bit first.
-export function commandId(uuid) {
-  let rest = BigInt(`0x${uuid.replaceAll('-', '')}`);
-  let text = '';
-  for (let i = 0; i < 26; ++i, rest >>= 5n) text = digits[Number(rest & 31n)] + text;
-  return `cmd_${text}`;
-}
-
-// Test builds say so in their version.
-export async function hasFailpoints() {
-  const answer = await run(path.join(binDir, 'rdev-api'), ['version']);
-  return /^failpoints$/m.test(answer.stdout.toString());
-}
-
-const linkOf = (file) => {
-  try {
-    return fs.readlinkSync(file);
-  } catch {
-    return '';
-  }
-};
-export const stateOf = (pid) => /\) (\S) /.exec(textOf(`/proc/${pid}/stat`))?.[1];
-
-const within = (folder) => (text) => text === folder || text.startsWith(`${folder}/`);
-
-// Processes that work in a folder or hold files of it: commands and their shims.
-function processesIn(folder) {
-  const inside = within(folder);
-  return allPids().filter((pid) =>
-    pid !== process.pid && alive(pid) &&
-    (inside(linkOf(`/proc/${pid}/cwd`)) || commandLine(pid).some(inside) ||
-     namesIn(`/proc/${pid}/fd`).some((fd) => inside(linkOf(`/proc/${pid}/fd/${fd}`)))));
-}
-
-// ---- nodes
-
-// A server of a cluster. Whoever kills or freezes it does so by these methods: an end without `struck` is its own.
-export class Node extends Server {
+// A server of a cluster. Chaos kills and freezes it by these methods only: an end without `struck` is its own.
+class Node extends Server {
+  #cluster;
+  #ownEnv;
+  serves = false; // it has come up
   frozen = false;
   struck = undefined;
 
-  constructor({ name, env, localDir }) {
-    super({ env, args: ['--node', name] });
+  constructor(cluster, { name, runnerDir, env }) {
+    super({ env: { ...env, RDEV_RUNNER_LOCAL_DIR: runnerDir }, args: ['--node', name] });
+    this.#cluster = cluster;
+    this.#ownEnv = this.env;
     this.name = name;
-    this.localDir = localDir ?? this.dataDir;
+    this.runnerDir = runnerDir;
+    fs.mkdirSync(runnerDir, { recursive: true });
+    fs.chmodSync(runnerDir, 0o711); // a command's user passes, no more
   }
 
-  projectDir(id = 'demo') {
-    return path.join(this.localDir, 'projects', id);
-  }
-  get runDir() {
-    return path.join(this.localDir, 'run');
-  }
-  get running() {
+  get lives() {
     return this.pid !== undefined && !this.exited;
   }
   get stopped() {
-    return this.running && stateOf(this.pid) === 'T';
+    return this.lives && stopped(this.pid);
+  }
+  get runDir() {
+    return path.join(this.runnerDir, 'run');
+  }
+  projectDir(id = 'demo') {
+    return path.join(this.runnerDir, 'projects', id);
+  }
+  lines(name, project) {
+    return this.take(name, project)?.toString().split('\n').slice(0, -1) ?? [];
+  }
+  // The pid of each start of a command, as it told by itself in its workspace.
+  starts(name, project) {
+    return this.lines(`starts-${name}`, project).map(Number);
   }
 
-  // Rejects as soon as the process ends, however early. `failpoint` as in RDEV_FAILPOINT.
-  async start({ env = this.env, failpoint = '' } = {}) {
-    this.ready = false;
+  // Rejects as soon as the process ends, however early: somebody may start it again the moment that it is dead.
+  // `env` counts for this start only; `failpoint` is short for the variable of that name. What is handed on to a shim
+  // also has the cluster's mark: a shim that is halted early has nothing else by which it could be found.
+  async start({ env = {}, failpoint } = {}) {
+    this.serves = false;
     this.struck = undefined;
     this.frozen = false;
-    const starting = super.start({ env: { ...env, RDEV_FAILPOINT: failpoint } });
+    const armed = failpoint ? { RDEV_FAILPOINT: `${failpoint},${this.#cluster.mark}:none` } : {};
+    const starting = super.start({ env: { ...this.#ownEnv, ...env, ...armed } });
     starting.catch(() => {});
     const early = this.ended.then((how) => {
-      throw new Error(`${this.name} ended at its start: ${JSON.stringify(how)}`);
+      const said = `${this.errors()}\n${this.rawLog().slice(-4000)}`;
+      throw new Error(`${this.name} ended at its start: ${JSON.stringify(how)}\n${said}`);
     });
     await Promise.race([starting, early]);
-    this.ready = true;
+    this.serves = true;
+    return this;
   }
 
-  // Somebody may start it again the moment that it is dead.
   async kill9() {
     const { ended } = this;
     this.struck = 'kill';
     signal(this.pid, 'SIGKILL');
     return ended;
   }
-
   async stop() {
     this.struck = 'stop';
     return super.stop();
   }
-
   async freeze() {
     this.frozen = true;
     signal(this.pid, 'SIGSTOP');
     await waitFor(`${this.name} stands still`, () => this.exited || this.stopped);
   }
-
   async thaw() {
     signal(this.pid, 'SIGCONT');
     await waitFor(`${this.name} goes on`, () => !this.stopped);
     this.frozen = false;
   }
-}
 
-// ---- the cluster
+  // A submission with an Idempotency-Key; gives the answer, whatever it is.
+  post(command, { key, project = 'demo', ...rest }) {
+    return this.api('POST', `/projects/${project}/shell`, { command, ...rest }, { 'Idempotency-Key': key });
+  }
+  cancel(id) {
+    return this.api('POST', `/commands/${id}/cancel`);
+  }
+  async isReady() {
+    return (await this.api('GET', '/ready')).status === 200;
+  }
+
+  // What lives of a command: who has its id in the environment, the shim above it, and everything below that.
+  processesOf(id) {
+    const all = new Set(programs().filter((pid) => environmentOf(pid).includes(`RDEV_COMMAND_ID=${id}`)));
+    const shim = this.shimOf(id);
+    if (shim) for (const pid of [shim, ...descendantsOf(shim)]) all.add(pid);
+    return [...all].filter(alive);
+  }
+  // By the file that it writes into, else by what it wrote into its start file.
+  shimOf(id) {
+    const inside = path.join(this.runDir, id);
+    const shims = this.#cluster.shims();
+    const found = shims.find((pid) => openFilesOf(pid).some((file) => file.startsWith(`${inside}/`)));
+    return found ?? shims.find((pid) => pid === Number(/^run (\d+)/.exec(textOf(`${inside}.start`))?.[1]));
+  }
+  nothingRuns(id) {
+    return waitFor(`no process of ${id} is left`, rarely(() => this.processesOf(id).length === 0));
+  }
+
+  async close() {
+    if (this.stopped) await this.thaw();
+    await super.close();
+  }
+}
 
 const clusters = new Set();
 
 export class Cluster {
   nodes = [];
-  #secrets = {
-    RDEV_ADMIN_KEY: `test-${randomBytes(24).toString('hex')}`,
-    RDEV_SECRETS_KEYS: `k1:${randomBytes(32).toString('base64')}`,
-  };
+  #shared;
+  #env;
 
-  // `shared`: the nodes share one folder of commands, as nodes of one machine do.
-  static async start({ nodes = 1, shared = true, env = {} } = {}) {
-    const cluster = new Cluster({ shared, env });
+  // Without any node yet. `proxied`: the nodes reach PostgreSQL through a proxy, which also lets it come back on
+  // another port. `shared`: the nodes share one folder of commands, as nodes of one machine do. `databaseDir`: where
+  // PostgreSQL has its data.
+  static async start({ proxied = false, shared = true, databaseDir, env = {} } = {}) {
+    const cluster = new Cluster();
     try {
-      cluster.database = await Database.start();
-      for (let i = 0; i < nodes; ++i) await cluster.add().start();
+      await cluster.#open({ proxied, shared, databaseDir, env });
     } catch (error) {
       cluster.destroy();
       throw error;
@@ -133,57 +146,72 @@ export class Cluster {
     return cluster;
   }
 
-  constructor({ shared, env }) {
-    this.env = env;
-    clusters.add(this);
-    if (!shared) return;
+  constructor() {
     this.base = fs.mkdtempSync(path.join(os.tmpdir(), 'rdev-cluster-'));
-    this.localDir = path.join(this.base, 'local');
-    fs.mkdirSync(this.localDir);
-    for (const folder of [this.base, this.localDir]) fs.chmodSync(folder, 0o711); // a command's user passes, no more
+    clusters.add(this);
+    fs.chmodSync(this.base, 0o711);
+    this.mark = `shim.${path.basename(this.base)}`;
+  }
+
+  async #open({ proxied, shared, databaseDir = path.join(this.base, 'postgres'), env }) {
+    this.#shared = shared;
+    this.database = new Database({ folder: databaseDir, logFile: path.join(this.base, 'postgres.log') });
+    await this.database.create();
+    if (proxied) this.proxy = await Proxy.start(() => this.database.port);
+    this.#env = {
+      DATABASE_URL: this.database.url({ port: this.proxy?.port }),
+      RDEV_SECRETS_KEYS: `k1:${randomBytes(32).toString('base64')}`,
+      RDEV_ADMIN_KEY: `administrator-${randomBytes(16).toString('hex')}`,
+      RATE_LIMIT_RPS: '0',
+      RDEV_COMMANDS_KILL_GRACE: '1s',
+      ...env,
+    };
   }
 
   // One more node, not yet started.
-  add({ env = {} } = {}) {
-    const name = `node-${'abcdefghij'[this.nodes.length]}`;
-    const all = { DATABASE_URL: this.database.url, ...this.#secrets, ...this.env, ...env };
-    if (this.localDir) all.RDEV_RUNNER_LOCAL_DIR = this.localDir;
-    const node = new Node({ name, env: all, localDir: this.localDir });
+  add(name = `node-${'abcdefghij'[this.nodes.length]}`) {
+    const runnerDir = path.join(this.base, this.#shared ? 'runner' : `runner-${name}`);
+    const node = new Node(this, { name, runnerDir, env: this.#env });
     this.nodes.push(node);
     return node;
   }
 
-  get localDirs() {
-    return [...new Set(this.nodes.map((node) => node.localDir))];
+  // The node that looks after a running command.
+  async ownerOf(id) {
+    const name = await this.database.sql(`SELECT n.name FROM lease l JOIN node n ON n.id = l.node_id
+                                           WHERE l.command_id = '${uuidOf(id)}'`);
+    return this.nodes.find((node) => node.name === name);
+  }
+  runsSomewhere(id) {
+    return waitFor(`somebody runs ${id}`, () => this.ownerOf(id));
   }
 
-  // The lines of the file `ledger`, which commands write in the first project.
-  ledger() {
-    return this.nodes[0].take('ledger').toString().split('\n').slice(0, -1);
-  }
-
-  // Run folders that are left.
-  runFolders() {
-    const all = this.localDirs.flatMap((folder) => namesIn(path.join(folder, 'run')));
-    return all.filter((name) => /^cmd_\w+$/.test(name));
+  // How often something that was done to a command is in the audit log.
+  audits(id, action) {
+    return this.database.count(`audit_log WHERE target = '${uuidOf(id)}' AND action = '${action}'`);
   }
 
   // What lives of commands: their processes and the shims over them.
   processes() {
-    const nodes = new Set(this.nodes.map(({ pid }) => pid));
-    const folders = this.localDirs.flatMap((folder) => ['run', 'projects'].map((part) => path.join(folder, part)));
-    return [...new Set(folders.flatMap(processesIn))]
-      .filter((pid) => !nodes.has(pid))
-      .map((pid) => ({ pid, what: commandLine(pid).join(' ') }));
+    const servers = new Set(this.nodes.map(({ pid }) => pid));
+    const folders = [...new Set(this.nodes.map(({ runnerDir }) => runnerDir))];
+    const marked = (pid) => environmentOf(pid).some((entry) => entry.includes(this.mark));
+    return programs().filter((pid) =>
+      !servers.has(pid) && (folders.some((folder) => touches(pid, folder)) || marked(pid)));
+  }
+  shims() {
+    const program = fs.realpathSync(path.join(binDir, 'rdev-shim'));
+    return this.processes().filter((pid) => programOf(pid) === program);
+  }
+  stoppedShims() {
+    return this.shims().filter(stopped);
   }
 
-  // For after(): every node ends politely, then the broom.
+  // The polite end of what still lives, all at once; every node is asked, the first complaint is handed on.
   async close() {
     try {
-      for (const node of this.nodes) {
-        if (node.frozen) await node.thaw();
-        await node.close();
-      }
+      const done = await Promise.allSettled(this.nodes.map((node) => node.close()));
+      for (const one of done) if (one.status === 'rejected') throw one.reason;
     } finally {
       this.destroy();
     }
@@ -193,14 +221,9 @@ export class Cluster {
   destroy() {
     if (!clusters.delete(this)) return;
     for (const node of this.nodes) node.destroy();
-    for (let round = 0; this.base && round < 20; ++round) {
-      const pids = processesIn(this.base);
-      if (pids.length === 0) break;
-      for (const pid of pids) signal(pid, 'SIGKILL');
-      pause(50);
-    }
+    endAll(() => this.processes());
+    this.proxy?.destroy();
     this.database?.destroy();
-    if (!this.base) return;
     if (process.env.RDEV_TEST_KEEP) console.log(`kept: ${this.base}`);
     else fs.rmSync(this.base, { recursive: true, force: true, maxRetries: 5 });
   }

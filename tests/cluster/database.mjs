@@ -1,37 +1,14 @@
-// A PostgreSQL that is private to the test, on a free port, and what else it takes to end processes for certain.
+// A PostgreSQL that is private to the test, with its data in a given folder; it can be stopped, killed and started
+// again.
 import assert from 'node:assert/strict';
 import { spawn, spawnSync } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
 import fs from 'node:fs';
 import net from 'node:net';
-import os from 'node:os';
 import path from 'node:path';
-import { alive, cleanEnv, isRoot, run, waitFor } from '../e2e/support.mjs';
-
-export const textOf = (file) => {
-  try {
-    return fs.readFileSync(file, 'latin1');
-  } catch {
-    return '';
-  }
-};
-export const namesIn = (folder) => {
-  try {
-    return fs.readdirSync(folder);
-  } catch {
-    return [];
-  }
-};
-
-export function signal(pid, name) {
-  try {
-    process.kill(pid, name);
-  } catch (error) {
-    if (error.code !== 'ESRCH') throw error;
-  }
-}
-
-export const pause = (ms) => Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, ms);
+import { alive, cleanEnv, descendantsOf, isRoot, waitFor } from '../e2e/support.mjs';
+import { endAll, namesIn, programs, signal, textOf, touches } from './processes.mjs';
+import { Session } from './session.mjs';
 
 // PostgreSQL refuses to run as root.
 function account() {
@@ -43,7 +20,7 @@ function account() {
   throw new Error('there is neither a user rdev-db nor a user nobody');
 }
 
-function postgresPrograms() {
+function newestPostgres() {
   const root = '/usr/lib/postgresql';
   const found = namesIn(root).sort((a, b) => a - b).map((version) => path.join(root, version, 'bin'));
   const newest = found.filter((folder) => fs.existsSync(path.join(folder, 'initdb'))).at(-1);
@@ -51,154 +28,135 @@ function postgresPrograms() {
   return newest;
 }
 
-function freePort() {
-  return new Promise((resolve, reject) => {
-    const listener = net.createServer();
-    listener.on('error', reject);
-    listener.listen(0, '127.0.0.1', () => {
-      const { port } = listener.address();
-      listener.close(() => resolve(port));
-    });
-  });
+// A port that was free a moment ago; each start takes another one.
+async function freePort() {
+  const probe = net.createServer();
+  await new Promise((resolve, reject) => probe.on('error', reject).listen(0, '127.0.0.1', resolve));
+  const { port } = probe.address();
+  await new Promise((resolve) => probe.close(resolve));
+  return port;
 }
 
-const running = new Set();
-
 export class Database {
-  #programs = postgresPrograms();
+  #programs = newestPostgres();
   #account = account();
   #password = randomBytes(18).toString('hex');
   #child;
+  #exited;
   #session;
 
-  static async start() {
-    const database = new Database();
-    await database.#init();
-    await waitFor('PostgreSQL listens', () => database.#launch(), 60_000);
-    await database.#query('postgres', 'CREATE DATABASE rdev');
-    database.#session = new Session(path.join(database.#programs, 'psql'), database.url);
-    return database;
+  // The folder is made if there is none. The log lies elsewhere, so that it is there when the folder is full.
+  constructor({ folder, logFile }) {
+    this.folder = folder;
+    this.logFile = logFile;
+    this.dataDir = path.join(folder, 'data');
   }
 
-  constructor() {
-    this.base = fs.mkdtempSync(path.join(os.tmpdir(), 'rdev-cluster-db-'));
-    this.dataDir = path.join(this.base, 'data');
-    this.logFile = path.join(this.base, 'log');
-    running.add(this);
+  url({ port = this.port, name = 'rdev' } = {}) {
+    return `postgres://rdev:${this.#password}@127.0.0.1:${port}/${name}`;
+  }
+  get lives() {
+    return this.#child !== undefined && !this.#exited;
   }
 
-  get url() {
-    return this.#urlOf('rdev');
-  }
-  #urlOf(name) {
-    return `postgres://rdev:${this.#password}@127.0.0.1:${this.port}/${name}`;
+  // The first start, with an empty database.
+  async create() {
+    const passwordFile = path.join(this.folder, 'password');
+    const { uid, gid } = this.#account;
+    fs.mkdirSync(this.folder, { recursive: true });
+    fs.chmodSync(this.folder, 0o700);
+    fs.writeFileSync(passwordFile, this.#password, { mode: 0o600 });
+    if (isRoot) for (const file of [this.folder, passwordFile]) fs.chownSync(file, uid, gid);
+    const args = ['-D', this.dataDir, '-U', 'rdev', '-A', 'scram-sha-256', '--pwfile', passwordFile, '--no-sync',
+      '--locale=C', '-E', 'UTF8', '--wal-segsize=1'];
+    const initdb = this.#spawn('initdb', args, ['ignore', 'ignore', 'pipe']);
+    let complaint = '';
+    initdb.stderr.on('data', (piece) => (complaint += piece));
+    const code = await new Promise((resolve, reject) => initdb.on('error', reject).on('close', resolve));
+    assert.equal(code, 0, `initdb: ${complaint}`);
+    fs.rmSync(passwordFile);
+    await this.start();
+    await this.#askServer('CREATE DATABASE rdev');
   }
 
-  async #init() {
-    const secret = path.join(this.base, 'password');
-    fs.writeFileSync(secret, this.#password, { mode: 0o600 });
-    if (isRoot) for (const file of [this.base, secret]) fs.chownSync(file, this.#account.uid, this.#account.gid);
-    const args = ['-D', this.dataDir, '-U', 'rdev', '-E', 'UTF8', '--locale=C', '--no-sync'];
-    const made = spawnSync(
-      path.join(this.#programs, 'initdb'),
-      [...args, '-A', 'scram-sha-256', '--pwfile', secret],
-      { ...this.#account, env: cleanEnv(), cwd: this.base, encoding: 'utf8' },
-    );
-    assert.equal(made.status, 0, `initdb: ${made.stderr}`);
+  // Another process may be quicker to take the port, and a crashed one may still hold its memory for a moment: then it
+  // is tried again.
+  async start() {
+    this.#closeSession();
+    await waitFor('PostgreSQL runs', async () => {
+      if (!this.lives) await this.#launch();
+      return this.lives && (await this.#askServer('SELECT 1')) === '1';
+    }, 60_000).catch((error) => {
+      throw new Error(`${error.message}\n${textOf(this.logFile).slice(-3000)}`, { cause: error.cause });
+    });
   }
 
-  // Another process may be quicker to take the port: then it is tried again with the next one.
+  // A fast shutdown: sessions are ended, the data are written.
+  stop() {
+    return this.#end('SIGINT');
+  }
+  kill9() {
+    return this.#end('SIGKILL');
+  }
+  async #end(how) {
+    this.#closeSession();
+    const backends = descendantsOf(this.#child.pid);
+    signal(this.#child.pid, how);
+    await waitFor('PostgreSQL ends', () => this.#exited && !backends.some(alive));
+  }
+
+  #spawn(program, args, stdio) {
+    return spawn(path.join(this.#programs, program), args, { ...this.#account, env: cleanEnv(), cwd: '/', stdio });
+  }
+
   async #launch() {
     this.port = await freePort();
-    const log = fs.openSync(this.logFile, 'a');
     const settings = {
-      listen_addresses: '127.0.0.1', port: this.port, unix_socket_directories: '', fsync: 'off', max_connections: 200,
+      listen_addresses: '127.0.0.1', port: this.port, unix_socket_directories: '', max_connections: 200,
+      // A process that is killed loses nothing that it wrote: only a power cut would.
+      fsync: 'off', shared_buffers: '32MB', min_wal_size: '4MB', max_wal_size: '16MB', log_min_messages: 'warning',
     };
-    const child = spawn(
-      path.join(this.#programs, 'postgres'),
-      ['-D', this.dataDir, ...Object.entries(settings).flatMap(([name, value]) => ['-c', `${name}=${value}`])],
-      { ...this.#account, env: cleanEnv(), cwd: this.base, stdio: ['ignore', log, log] },
-    );
+    const args = Object.entries(settings).flatMap(([name, value]) => ['-c', `${name}=${value}`]);
+    const log = fs.openSync(this.logFile, 'a');
+    const child = this.#spawn('postgres', ['-D', this.dataDir, ...args], ['ignore', log, log]);
     fs.closeSync(log);
-    let gone = false;
-    child.on('error', () => (gone = true)).on('exit', () => (gone = true));
     this.#child = child;
-    const ready = () => textOf(path.join(this.dataDir, 'postmaster.pid')).split('\n')[7]?.trim() === 'ready';
-    await waitFor('the postmaster is ready or gone', () => gone || ready());
-    return !gone;
+    this.#exited = false;
+    const exited = () => { if (this.#child === child) this.#exited = true; };
+    child.on('error', exited).on('exit', exited);
   }
 
-  async #query(name, sql) {
-    const args = ['-XAtq', '-v', 'ON_ERROR_STOP=1', '-c', sql, this.#urlOf(name)];
-    const answer = await run(path.join(this.#programs, 'psql'), args);
-    assert.equal(answer.code, 0, `psql: ${answer.stderr}`);
+  // The rows of one statement as psql prints them, columns separated by `|`; past any proxy.
+  sql(text) {
+    if (!this.#session?.lives) this.#session = this.#open('rdev');
+    return this.#session.ask(text);
   }
-
-  // The rows of a query as objects.
-  async rows(sql) {
-    const text = await this.#session.ask(`SELECT row_to_json(q) FROM (${sql}) q`);
+  // The same as objects.
+  async rows(query) {
+    const text = await this.sql(`SELECT row_to_json(q) FROM (${query}) q`);
     return text === '' ? [] : text.split('\n').map((line) => JSON.parse(line));
+  }
+  async count(from) {
+    return Number(await this.sql(`SELECT count(*) FROM ${from}`));
+  }
+
+  #open(name) {
+    return new Session(path.join(this.#programs, 'psql'), this.url({ name }));
+  }
+  async #askServer(text) {
+    const session = this.#open('postgres');
+    return session.ask(text).finally(() => session.close());
+  }
+  #closeSession() {
+    this.#session?.close();
+    this.#session = undefined;
   }
 
   // Synchronous, because it also runs when the test process exits.
   destroy() {
-    if (!running.delete(this)) return;
-    this.#session?.close();
-    const pid = this.#child?.pid;
-    if (pid && this.#child.exitCode === null && this.#child.signalCode === null) {
-      signal(pid, 'SIGQUIT'); // at once; nobody needs the data any more
-      for (let i = 0; i < 100 && alive(pid); ++i) pause(50);
-      signal(pid, 'SIGKILL');
-    }
-    if (process.env.RDEV_TEST_KEEP) console.log(`kept: ${this.base}`);
-    else fs.rmSync(this.base, { recursive: true, force: true, maxRetries: 5 });
+    this.#closeSession();
+    const postmaster = () => (this.lives && alive(this.#child.pid) ? [this.#child.pid] : []);
+    endAll(postmaster, 'SIGQUIT'); // at once; nobody needs the data any more
+    endAll(() => programs().filter((pid) => touches(pid, this.folder)));
   }
 }
-
-// One psql that stays, so that a look costs milliseconds; questions are answered one after the other.
-class Session {
-  #child;
-  #rest = '';
-  #waiting = [];
-
-  constructor(program, url) {
-    this.#child = spawn(program, ['-XAtq', url], { env: cleanEnv(), stdio: ['pipe', 'pipe', 'ignore'] });
-    this.#child.stdin.on('error', () => {});
-    this.#child.stdout.setEncoding('utf8').on('data', (text) => this.#take(text));
-    this.#child.on('close', () => {
-      for (const { reject } of this.#waiting.splice(0)) reject(new Error('psql has ended'));
-    });
-  }
-
-  ask(sql) {
-    const mark = `end of ${randomBytes(8).toString('hex')}`;
-    return new Promise((resolve, reject) => {
-      this.#waiting.push({ mark, resolve, reject });
-      this.#child.stdin.write(`${sql};\n\\echo '${mark}' :ERROR :LAST_ERROR_MESSAGE\n`);
-    });
-  }
-
-  #take(text) {
-    this.#rest += text;
-    while (this.#waiting.length > 0) {
-      const { mark, resolve, reject } = this.#waiting[0];
-      const at = this.#rest.indexOf(mark);
-      const end = this.#rest.indexOf('\n', at);
-      if (at < 0 || end < 0) return;
-      const [, failed, message] = /^ (\S+) (.*)$/.exec(this.#rest.slice(at + mark.length, end));
-      const answer = this.#rest.slice(0, at).trimEnd();
-      this.#rest = this.#rest.slice(end + 1);
-      this.#waiting.shift();
-      if (failed === 'true') reject(new Error(`psql: ${message}`));
-      else resolve(answer);
-    }
-  }
-
-  close() {
-    this.#child.kill('SIGKILL');
-  }
-}
-
-process.on('exit', () => {
-  for (const database of running) database.destroy();
-});

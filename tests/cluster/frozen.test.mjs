@@ -3,19 +3,24 @@
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
 
-import { Counting, Rig, ended, signal, stopped, submitted, uuidOf, waitFor, watch, whyNoFailpoints } from './rig.mjs';
+import { waitFor } from '../e2e/support.mjs';
+import { Cluster } from './cluster.mjs';
+import { Counting, ended, submitted, watch } from './commands.mjs';
+import { whyNoFailpoints } from './failpoints.mjs';
+import { uuidOf } from './ids.mjs';
+import { signal } from './processes.mjs';
 
 const skip = await whyNoFailpoints();
 
-let rig;
+let cluster;
 let a;
 let b;
 before(async () => {
   if (skip) return;
-  rig = await Rig.start();
-  [a, b] = [rig.node('a'), rig.node('b')];
+  cluster = await Cluster.start();
+  [a, b] = [cluster.add('a'), cluster.add('b')];
 });
-after(() => rig?.close());
+after(() => cluster?.close());
 
 // Node a alone takes the command and freezes; b is started then. Gives the command's id.
 async function freezeWith(failpoint, command, key) {
@@ -23,8 +28,8 @@ async function freezeWith(failpoint, command, key) {
   await a.start({ failpoint: `${failpoint}:stop` });
   // The answer may be frozen with it: it comes later, or never.
   const late = a.post(command, { key }).catch(() => undefined);
-  await waitFor(`node a freezes at ${failpoint}`, () => stopped(a.pid));
-  const token = await rig.sql('SELECT token FROM lease');
+  await waitFor(`node a freezes at ${failpoint}`, () => a.stopped);
+  const token = await cluster.database.sql('SELECT token FROM lease');
   assert.match(token, /^\d+$/, 'node a holds the lease when it freezes');
   await b.start();
   const id = await submitted([b], command, { key });
@@ -44,9 +49,9 @@ async function wake(late) {
 async function leftNoTrace(id, before) {
   assert.deepEqual(await a.view(id), before.view);
   assert.deepEqual((await a.follow(id)).checkReceipts().numbered, before.whole.numbered);
-  assert.equal(await rig.count(`command_result WHERE command_id = '${uuidOf(id)}'`), 1);
-  assert.equal(await rig.count(`audit_log WHERE target = '${uuidOf(id)}' AND action = 'command.end'`), 1);
-  assert.equal(await rig.count(`lease WHERE command_id = '${uuidOf(id)}'`), 0);
+  assert.equal(await cluster.database.count(`command_result WHERE command_id = '${uuidOf(id)}'`), 1);
+  assert.equal(await cluster.audits(id, 'command.end'), 1);
+  assert.equal(await cluster.database.count(`lease WHERE command_id = '${uuidOf(id)}'`), 0);
   await a.nothingRuns(id);
 }
 
@@ -77,8 +82,8 @@ for (const point of ['output.before', 'output.after'])
     const work = new Counting(point, { code: 6 });
     const { id, late, token } = await freezeWith(point, work.script, `key-${point}`);
     work.id = id;
-    await waitFor('node b has it', async () => (await rig.ownerOf(id)) === b);
-    assert.ok(Number(await rig.sql('SELECT token FROM lease')) > token, 'under a new token');
+    await waitFor('node b has it', async () => (await cluster.ownerOf(id)) === b);
+    assert.ok(Number(await cluster.database.sql('SELECT token FROM lease')) > token, 'under a new token');
     const reader = watch(b, id);
     await reader.grown(20);
     signal(a.pid, 'SIGCONT');
@@ -98,8 +103,8 @@ for (const point of ['complete.before', 'complete.after'])
     await Promise.all([a, b].map((node) => node.lives && node.stop()));
     await a.start({ failpoint: `${point}:stop` });
     const id = await a.submit(short(name, 2));
-    await waitFor(`node a freezes at ${point}`, () => stopped(a.pid));
-    const results = await rig.count(`command_result WHERE command_id = '${uuidOf(id)}'`);
+    await waitFor(`node a freezes at ${point}`, () => a.stopped);
+    const results = await cluster.database.count(`command_result WHERE command_id = '${uuidOf(id)}'`);
     assert.equal(results, point === 'complete.before' ? 0 : 1);
     await b.start();
     await waitFor('node b tells its end', async () => ended(await b.view(id)));

@@ -4,7 +4,12 @@ import assert from 'node:assert/strict';
 import fs from 'node:fs';
 import { after, before, describe, test } from 'node:test';
 
-import { Rig, alive, ended, rarely, signal, stopped, submitted, uuidOf, waitFor, whyNoFailpoints } from './rig.mjs';
+import { alive, waitFor } from '../e2e/support.mjs';
+import { Cluster } from './cluster.mjs';
+import { ended, submitted } from './commands.mjs';
+import { whyNoFailpoints } from './failpoints.mjs';
+import { uuidOf } from './ids.mjs';
+import { rarely, signal, stopped } from './processes.mjs';
 
 const skip = await whyNoFailpoints();
 const quick = { RDEV_LEASES_RENEW: '100ms', RDEV_LEASES_LEASE: '800ms', RDEV_LEASES_SCAN: '100ms' };
@@ -21,12 +26,12 @@ class Pair {
   #round = 0;
 
   async open() {
-    this.rig = await Rig.start({ env: quick });
-    this.a = this.rig.node('a');
-    this.b = this.rig.node('b');
+    this.cluster = await Cluster.start({ env: quick });
+    this.a = this.cluster.add('a');
+    this.b = this.cluster.add('b');
   }
   close() {
-    return this.rig?.close();
+    return this.cluster?.close();
   }
 
   get witness() {
@@ -43,7 +48,7 @@ class Pair {
 
   // Gives commands to node a until it has frozen or died over one; node b may be quicker with some. Gives all of them.
   async until(point, happened, command) {
-    const { a, b, rig } = this;
+    const { a, b, cluster } = this;
     const made = [];
     await waitFor(`node a gets to ${point}`, async () => {
       const name = `${point}-${this.#round}-${made.length}`;
@@ -54,7 +59,7 @@ class Pair {
       let data;
       answer.then((got) => (data = got?.data));
       await waitFor('it happens, or not over this one', async () =>
-        happened() || (data && ((await rig.ownerOf(data.id)) === b || ended(await b.view(data.id)))));
+        happened() || (data && ((await cluster.ownerOf(data.id)) === b || ended(await b.view(data.id)))));
       return happened();
     });
     for (const one of made) one.id = await submitted([b], one.command, { key: one.key });
@@ -62,8 +67,8 @@ class Pair {
   }
 
   async oneEnd(id) {
-    assert.equal(await this.rig.count(`command_result WHERE command_id = '${uuidOf(id)}'`), 1);
-    assert.equal(await this.rig.count(`audit_log WHERE target = '${uuidOf(id)}' AND action = 'command.end'`), 1);
+    assert.equal(await this.cluster.database.count(`command_result WHERE command_id = '${uuidOf(id)}'`), 1);
+    assert.equal(await this.cluster.audits(id, 'command.end'), 1);
   }
   startedAtMostOnce(name) {
     assert.ok(this.witness.starts(name).length <= 1, 'it was started at most once');
@@ -114,7 +119,7 @@ describe('at most once', { concurrency: 4 }, () => {
       test(`while the owner is frozen at ${point}`, async () => {
         await pair.begin(`${point}:stop`);
         const { a, b } = pair;
-        const made = await pair.until(point, () => stopped(a.pid), long);
+        const made = await pair.until(point, () => a.stopped, long);
         for (const { id } of made) {
           const answer = await b.cancel(id);
           assert.equal(answer.status, 202, answer.text);
@@ -137,8 +142,8 @@ describe('at most once', { concurrency: 4 }, () => {
     // was halted for longer than its order is valid ends instead of going on.
     async function haltAt(point, at) {
       await pair.begin(points.map((each) => `${each}:stop`).join(','));
-      const made = await pair.until(point, rarely(() => pair.rig.stoppedShims().length > 0), long);
-      const [shim] = pair.rig.stoppedShims();
+      const made = await pair.until(point, rarely(() => pair.cluster.stoppedShims().length > 0), long);
+      const [shim] = pair.cluster.stoppedShims();
       for (let i = 0; i < at && alive(shim); ++i) {
         const before = progress(shim);
         signal(shim, 'SIGCONT');
@@ -171,10 +176,10 @@ describe('at most once', { concurrency: 4 }, () => {
   withPair('a shim that freezes', (pair) => {
     test('and is given up before it has said that it runs starts nothing later', async () => {
       await pair.begin('shim.after_take:stop');
-      const { a, b, rig } = pair;
-      const made = await pair.until('shim.after_take', rarely(() => rig.stoppedShims().length > 0), long);
+      const { a, b, cluster } = pair;
+      const made = await pair.until('shim.after_take', rarely(() => cluster.stoppedShims().length > 0), long);
       const { id, name } = made.pop();
-      const [shim] = rig.stoppedShims();
+      const [shim] = cluster.stoppedShims();
       const view = await a.finished(id);
       assert.equal(view.status, 'lost');
       signal(shim, 'SIGCONT');
@@ -220,14 +225,14 @@ describe('at most once', { concurrency: 4 }, () => {
     for (const point of ['cancel.before', 'cancel.after', 'kill.before', 'kill.after'])
       test(`at ${point} leaves a command that is cancelled`, async () => {
         await pair.begin(`${point}:kill`);
-        const { a, b, rig } = pair;
+        const { a, b, cluster } = pair;
         const one = { name: point };
         one.id = await a.submit(long(one.name));
         await waitFor('it runs', () => a.starts(one.name).length === 1);
-        if (point.startsWith('kill') && (await rig.ownerOf(one.id)) !== a) {
+        if (point.startsWith('kill') && (await cluster.ownerOf(one.id)) !== a) {
           // Node b was quicker: it is made to hand the command on.
           await b.stop();
-          await waitFor('node a has it', async () => (await rig.ownerOf(one.id)) === a);
+          await waitFor('node a has it', async () => (await cluster.ownerOf(one.id)) === a);
           await b.start();
         }
         await a.cancel(one.id).catch(() => undefined);
@@ -241,7 +246,7 @@ describe('at most once', { concurrency: 4 }, () => {
 
     test('at adopt.after leaves a command that the next one adopts', async () => {
       await pair.begin(undefined, { alone: true });
-      const { a, b, rig } = pair;
+      const { a, b, cluster } = pair;
       const one = { name: 'adopt' };
       one.id = await a.submit(`${short('adopt')}; while [ ! -e adopted ]; do sleep 0.05; done`);
       await waitFor('it runs', () => a.starts('adopt').length === 1);
@@ -250,14 +255,14 @@ describe('at most once', { concurrency: 4 }, () => {
       await waitFor('node b dies over its adoption', () => b.exited);
       assert.deepEqual(b.exited, { code: null, signal: 'SIGKILL' });
       await b.start();
-      await waitFor('node b has it', async () => (await rig.ownerOf(one.id)) === b);
+      await waitFor('node b has it', async () => (await cluster.ownerOf(one.id)) === b);
       b.put('adopted', '');
       await pair.completedOnce(one);
     });
 
     test('at reclaim.after leaves a command that it takes back the next time', async () => {
       await pair.begin(undefined, { alone: true });
-      const { a, b, rig } = pair;
+      const { a, b, cluster } = pair;
       const one = { name: 'reclaim' };
       one.id = await a.submit(`${short('reclaim')}; while [ ! -e reclaimed ]; do sleep 0.05; done`);
       await waitFor('it runs', () => a.starts('reclaim').length === 1);
@@ -266,7 +271,7 @@ describe('at most once', { concurrency: 4 }, () => {
       await waitFor('node a dies at its start', () => a.exited);
       pair.killed();
       await a.start();
-      await waitFor('node a has it', async () => (await rig.ownerOf(one.id)) === a);
+      await waitFor('node a has it', async () => (await cluster.ownerOf(one.id)) === a);
       a.put('reclaimed', '');
       await b.start();
       await pair.completedOnce(one);

@@ -5,8 +5,10 @@ import fs from 'node:fs';
 import path from 'node:path';
 import { after, before, describe, test } from 'node:test';
 
-import { assertRefused } from '../e2e/support.mjs';
-import { Counting, Rig, seededRandom, sleep, testSeed, waitFor, watch } from './rig.mjs';
+import { assertRefused, seededRandom, sleep, testSeed, waitFor } from '../e2e/support.mjs';
+import { Cluster } from './cluster.mjs';
+import { Counting, watch } from './commands.mjs';
+import { SmallDisk } from './disk.mjs';
 
 const random = seededRandom(testSeed());
 
@@ -109,7 +111,7 @@ class Load {
   }
 }
 
-async function underLoad(rig, nodes, name, { sawTrouble = true, pause = 150 }, strike) {
+async function underLoad(cluster, nodes, name, { sawTrouble = true, pause = 150 }, strike) {
   const counting = new Counting(`counting-${name}`);
   await counting.submit(nodes[0]);
   const reader = watch(nodes[1], counting.id);
@@ -131,8 +133,8 @@ async function underLoad(rig, nodes, name, { sawTrouble = true, pause = 150 }, s
   await counting.check(nodes, [reader.seen]);
   const number = await load.check();
   for (const watchman of watchmen) watchman.check({ sawTrouble });
-  assert.equal(await rig.count('queue_item'), 0);
-  assert.equal(await rig.count('lease'), 0);
+  assert.equal(await cluster.database.count('queue_item'), 0);
+  assert.equal(await cluster.database.count('lease'), 0);
   console.log(`${name}: ${number} commands, ${load.refused} answers of 503`);
 }
 
@@ -140,54 +142,56 @@ const notReady = (nodes) =>
   Promise.all(nodes.map((node) => waitFor(`${node.name} is not ready`, async () => !(await node.isReady()))));
 
 describe('a store in trouble', () => {
-  let rig;
+  let cluster;
   let nodes;
   before(async () => {
-    rig = await Rig.start({ proxied: true });
-    nodes = [rig.node('a'), rig.node('b')];
+    cluster = await Cluster.start({ proxied: true });
+    nodes = [cluster.add('a'), cluster.add('b')];
     await Promise.all(nodes.map((node) => node.start()));
   });
-  after(() => rig.close());
+  after(() => cluster.close());
 
   test('a restart', () =>
-    underLoad(rig, nodes, 'restart', {}, async () => {
-      await rig.postgres.stop();
+    underLoad(cluster, nodes, 'restart', {}, async () => {
+      await cluster.database.stop();
       await notReady(nodes);
-      await rig.postgres.start();
+      await cluster.database.start();
     }));
 
   test('a crash', () =>
-    underLoad(rig, nodes, 'crash', {}, async () => {
-      await rig.postgres.kill9();
+    underLoad(cluster, nodes, 'crash', {}, async () => {
+      await cluster.database.kill9();
       await notReady(nodes);
-      await rig.postgres.start();
+      await cluster.database.start();
     }));
 
   test('connections that are cut, again and again, and then refused', () =>
-    underLoad(rig, nodes, 'cut', { pause: 50 }, async () => {
+    underLoad(cluster, nodes, 'cut', { pause: 50 }, async () => {
       for (let i = 0; i < 50; ++i) {
-        rig.proxy.cut();
+        cluster.proxy.cut();
         await sleep(random(100));
       }
-      rig.proxy.refuse();
-      await notReady(nodes).finally(() => rig.proxy.admit());
+      cluster.proxy.refuse();
+      await notReady(nodes).finally(() => cluster.proxy.admit());
     }));
 
   test('connections that are silent for ten seconds and then go on', () =>
-    underLoad(rig, nodes, 'silent', {}, async () => {
-      rig.proxy.fallSilent();
-      await Promise.all([sleep(10_000), notReady(nodes)]).finally(() => rig.proxy.speak());
+    underLoad(cluster, nodes, 'silent', {}, async () => {
+      cluster.proxy.fallSilent();
+      await Promise.all([sleep(10_000), notReady(nodes)]).finally(() => cluster.proxy.speak());
     }));
 });
 
 test('a full disk', async (t) => {
-  const rig = await Rig.start({ proxied: true, tmpfsMiB: 120 });
+  const disk = new SmallDisk(120);
+  t.after(() => disk.destroy());
+  if (disk.refused) return t.skip(disk.refused);
+  const cluster = await Cluster.start({ proxied: true, databaseDir: disk.folder });
   try {
-    if (rig.refused) return t.skip(rig.refused);
-    const nodes = [rig.node('a'), rig.node('b')];
+    const nodes = [cluster.add('a'), cluster.add('b')];
     await Promise.all(nodes.map((node) => node.start()));
-    await underLoad(rig, nodes, 'full', { sawTrouble: false }, async (load) => {
-      const ballast = path.join(rig.postgres.mount, 'ballast');
+    await underLoad(cluster, nodes, 'full', { sawTrouble: false }, async (load) => {
+      const ballast = path.join(disk.folder, 'ballast');
       const file = fs.openSync(ballast, 'w');
       const piece = Buffer.alloc(1024 * 1024);
       const fill = () => {
@@ -211,11 +215,10 @@ test('a full disk', async (t) => {
         fs.rmSync(ballast);
       }
       // Without room for its journal it has ended itself.
-      await rig.postgres.start();
+      await cluster.database.start();
     });
     return undefined;
   } finally {
-    if (!rig.refused) await rig.close();
-    else rig.destroy();
+    await cluster.close();
   }
 });

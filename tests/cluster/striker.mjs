@@ -2,8 +2,8 @@
 import fs from 'node:fs';
 import path from 'node:path';
 import { sleep, waitFor } from '../e2e/support.mjs';
-import { commandId } from './cluster.mjs';
 import { idOf } from './history.mjs';
+import { commandId } from './ids.mjs';
 import { states } from './plan.mjs';
 
 const nothing = () => Object.fromEntries(states.map((state) => [state, 0]));
@@ -48,7 +48,7 @@ export class Striker {
     const rows = await this.cluster.database.rows(`
       SELECT command_id AS id, true AS queued, 0 AS age FROM queue_item UNION ALL
       SELECT command_id, false, extract(epoch FROM clock_timestamp() - started_at) * 1000 FROM lease`);
-    const begun = new Set(this.cluster.ledger().map((line) => line.split(' ')[0]));
+    const begun = new Set(this.cluster.nodes[0].lines('ledger').map((line) => line.split(' ')[0]));
     const tags = new Map(this.clients.seen.map((one) => [idOf(one), one.plan.tag]));
     const counts = nothing();
     for (const { id: uuid, queued, age } of rows) {
@@ -62,7 +62,7 @@ export class Striker {
 
   // Waits a little for the failpoint that the node is armed with.
   async #chance(node) {
-    for (const until = Date.now() + 1500; node.armed && node.running && !node.stopped && Date.now() < until;)
+    for (const until = Date.now() + 1500; node.armed && node.lives && !node.stopped && Date.now() < until;)
       await sleep(25);
   }
 
@@ -83,7 +83,7 @@ export class Striker {
   // False if the node was gone before it could be struck.
   async #strike(i, { kind, node: which, nodes, early, aim, away }) {
     const here = this.cluster.nodes.slice(0, nodes);
-    const fit = (node) => node.running && !node.frozen && !node.stopped && (early || node.ready);
+    const fit = (node) => node.lives && !node.frozen && !node.stopped && (early || node.serves);
     // The wanted node, or another one when that one is away already.
     const node = await waitFor('a node that can be struck', () => [here[which % nodes], ...here].find(fit), 60_000);
     await this.#chance(node);
@@ -105,7 +105,7 @@ export class Striker {
 
   // From here on nothing is to happen to it any more.
   async #disarm(node) {
-    const over = () => !node.armed || (node.running && !node.stopped);
+    const over = () => !node.armed || (node.lives && !node.stopped);
     await waitFor(`${node.name} has got over its failpoint`, over, 60_000);
     if (!node.armed) return;
     node.away = 0;
@@ -140,7 +140,7 @@ export class Striker {
     this.deaths.push({ node: node.name, code, signal, by });
     if (by === 'failpoint') await this.#hit(node);
     if (by === 'striker') await sleep(node.away);
-    node.start({ failpoint: this.#arm(node, by) }).catch((error) => this.log(error.message));
+    node.start({ failpoint: this.#arm(node, by) }).catch((error) => this.log(error.message.split('\n')[0]));
   }
 
   // The next failpoint of the plan, first one that was never hit. What was struck before it got there has two more

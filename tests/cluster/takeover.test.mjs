@@ -5,8 +5,11 @@ import fs from 'node:fs';
 import path from 'node:path';
 import { after, before, describe, test } from 'node:test';
 
-import { assertRefused } from '../e2e/support.mjs';
-import { Counting, Rig, alive, signal, sleep, uuidOf, waitFor, watch, whyNoFailpoints } from './rig.mjs';
+import { alive, assertRefused, sleep, waitFor } from '../e2e/support.mjs';
+import { Cluster } from './cluster.mjs';
+import { Counting, watch } from './commands.mjs';
+import { whyNoFailpoints } from './failpoints.mjs';
+import { signal } from './processes.mjs';
 
 const noFailpoints = await whyNoFailpoints();
 
@@ -27,15 +30,15 @@ function assertLost(view, reason) {
 }
 
 describe('two nodes of one machine', () => {
-  let rig;
+  let cluster;
   let a;
   let b;
   before(async () => {
-    rig = await Rig.start();
-    [a, b] = [rig.node('a'), rig.node('b')];
+    cluster = await Cluster.start();
+    [a, b] = [cluster.add('a'), cluster.add('b')];
     await Promise.all([a.start(), b.start()]);
   });
-  after(() => rig.close());
+  after(() => cluster.close());
   const other = (node) => (node === a ? b : a);
 
   for (const how of ['SIGKILL', 'SIGTERM'])
@@ -43,7 +46,7 @@ describe('two nodes of one machine', () => {
       await heal(a, b);
       const work = new Counting(`owner-${how}`, { code: 7 });
       const id = await work.submit(a);
-      const owner = await rig.runsSomewhere(id);
+      const owner = await cluster.runsSomewhere(id);
       const survivor = other(owner);
       const early = watch(owner, id);
       const late = watch(survivor, id);
@@ -53,21 +56,21 @@ describe('two nodes of one machine', () => {
       await early.end;
       assert.equal(early.seen.complete, undefined, 'it struck while the command ran');
       if (how === 'SIGTERM') assert.ok(early.seen.frames.at(-1).retry > 0, 'the stream ends with a retry hint');
-      await waitFor('the other node has it', async () => (await rig.ownerOf(id)) === survivor);
+      await waitFor('the other node has it', async () => (await cluster.ownerOf(id)) === survivor);
       const resumed = watch(survivor, id, { into: early.seen, headers: { 'Last-Event-ID': early.seen.lastId } });
       await Promise.all([resumed.grown(20), late.grown(20)]);
       work.stop(survivor);
       await Promise.all([resumed.end, late.end]);
       await heal(a, b);
       await work.check([survivor, owner], [early.seen, late.seen]);
-      assert.equal(await rig.count(`audit_log WHERE target = '${uuidOf(id)}' AND action = 'command.end'`), 1);
+      assert.equal(await cluster.audits(id, 'command.end'), 1);
       await survivor.nothingRuns(id);
     });
 
   test('a cancel that is asked of the other node ends the command and all its processes', async () => {
     await heal(a, b);
     const id = await a.submit(`echo $$ >>starts-cancel; sleep 600 & setsid sleep 600 & echo up; wait`);
-    const owner = await rig.runsSomewhere(id);
+    const owner = await cluster.runsSomewhere(id);
     await owner.follow(id, { until: (frame) => frame.event === 'output' });
     assert.ok(owner.processesOf(id).length >= 3, 'it runs');
     const answer = await other(owner).cancel(id);
@@ -79,7 +82,7 @@ describe('two nodes of one machine', () => {
     }
     await owner.nothingRuns(id);
     assertRefused(await owner.cancel(id), 409, 'CONFLICT');
-    assert.equal(await rig.count(`audit_log WHERE target = '${uuidOf(id)}' AND action = 'command.cancel'`), 1);
+    assert.equal(await cluster.audits(id, 'command.cancel'), 1);
     assert.equal(a.starts('cancel').length, 1);
   });
 
@@ -114,7 +117,7 @@ describe('two nodes of one machine', () => {
   test('two posts with one Idempotency-Key, at two nodes at once, make one command', async () => {
     await heal(a, b);
     const keys = Array.from({ length: 20 }, (_, i) => `at-once-${i}`);
-    const before = await rig.count('command');
+    const before = await cluster.database.count('command');
     const atBoth = (key) => Promise.all([a, b].map((node) => node.post(`echo >>${key}`, { key })));
     const pairs = await Promise.all(keys.map(atBoth));
     for (const pair of pairs) {
@@ -123,7 +126,7 @@ describe('two nodes of one machine', () => {
       const repeats = pair.filter((answer) => answer.headers['idempotency-replayed'] === 'true');
       assert.equal(repeats.length, 1, 'one of them is the repeat');
     }
-    assert.equal((await rig.count('command')) - before, keys.length);
+    assert.equal((await cluster.database.count('command')) - before, keys.length);
     for (const [{ data }] of pairs) assert.equal((await b.finished(data.id)).status, 'completed');
     for (const key of keys) assert.equal(a.take(key).length, 1);
   });
@@ -161,13 +164,13 @@ describe('two nodes of one machine', () => {
 });
 
 describe('while no server lives', () => {
-  let rig;
+  let cluster;
   let a;
   before(async () => {
-    rig = await Rig.start();
-    a = await rig.node('a').start();
+    cluster = await Cluster.start();
+    a = await cluster.add('a').start();
   });
-  after(() => rig.close());
+  after(() => cluster.close());
   const running = (name, id) => waitFor(`${name} runs`, () => a.starts(name).length === 1 && a.shimOf(id));
 
   test('commands go on, end, and time out, and the next start finds out', async (t) => {
@@ -203,7 +206,7 @@ describe('while no server lives', () => {
     await a.start();
 
     await t.test('the server takes its own command back', async () => {
-      assert.equal(await rig.runsSomewhere(own.id), a);
+      assert.equal(await cluster.runsSomewhere(own.id), a);
       const resumed = watch(a, own.id, { into: reader.seen, headers: { 'Last-Event-ID': reader.seen.lastId } });
       await resumed.grown(20);
       own.stop(a);
@@ -274,16 +277,16 @@ describe('while no server lives', () => {
 });
 
 describe('nodes of different machines', () => {
-  let rig;
+  let cluster;
   let home;
   let abroad;
   before(async () => {
-    rig = await Rig.start({ env: { RDEV_LEASES_FOREIGN_AFTER: '1s', RDEV_COMMANDS_MAX_RUNNING_PER_PROJECT: '1' } });
-    home = rig.node('home', { runnerDir: path.join(rig.base, 'home') });
-    abroad = rig.node('abroad', { runnerDir: path.join(rig.base, 'abroad') });
+    const env = { RDEV_LEASES_FOREIGN_AFTER: '1s', RDEV_COMMANDS_MAX_RUNNING_PER_PROJECT: '1' };
+    cluster = await Cluster.start({ shared: false, env });
+    [home, abroad] = [cluster.add('home'), cluster.add('abroad')];
     await Promise.all([home.start(), abroad.start()]);
   });
-  after(() => rig.close());
+  after(() => cluster.close());
 
   test('a node runs only what was given to its machine, and ends what a lost machine was running', async (t) => {
     assert.equal((await home.api('POST', '/projects', { id: 'only-home' })).status, 201);
@@ -296,7 +299,7 @@ describe('nodes of different machines', () => {
     // No project may run two at once: these wait.
     const waiting = [];
     for (const project of projects) waiting.push(await home.submit('echo $$ >>starts-waiting', { project }));
-    for (const { id } of work) assert.equal((await rig.ownerOf(id)).name, 'home');
+    for (const { id } of work) assert.equal((await cluster.ownerOf(id)).name, 'home');
     await home.kill9();
 
     const lost = [];

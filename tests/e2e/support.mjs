@@ -544,6 +544,8 @@ process.on('exit', () => {
   for (const server of servers) server.destroy();
 });
 for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP']) process.on(signal, () => process.exit(1));
+// The runner above may go first; nobody reads then.
+for (const out of [process.stdout, process.stderr]) out.on('error', () => process.exit(1));
 // A time limit kills only the runner above this process: an orphan cleans up and goes too.
 const runner = process.ppid;
 setInterval(() => { if (process.ppid !== runner) process.exit(1); }, 500).unref();
