@@ -141,7 +141,7 @@ result<done> open_runner(house& h, const settings& s) {
   config.min_free_bytes = s.runner.min_free_bytes;
   if (const char* pretended = std::getenv("RDEV_FAILPOINT_MACHINE"); failpoint::built_in && pretended != nullptr)
     config.machine = pretended; // a machine that a test says was restarted
-  auto processes = make_local_runner(std::move(config));
+  auto processes = make_local_runner(config);
   if (!processes)
     return std::move(processes.error());
   h.processes = failpoint::around(std::move(*processes));
