@@ -43,6 +43,7 @@ constexpr int exit_fault = 1;
 constexpr int exit_wrong_settings = 2;
 constexpr int exit_busy_data_dir = 3;
 constexpr int arenas = 4;
+constexpr std::size_t kept_descriptors = 512; // for everything that is not a connection of a client
 
 int complain(const failure& why) {
   std::cerr << "rdev-api: " << why.message << std::endl;
@@ -179,6 +180,8 @@ supervisor::parts parts_of(const house& h, const settings& s) {
   out.command_queue.default_timeout = duration_cast<seconds>(s.commands.default_timeout);
   out.execution.max_output_bytes = s.output.max_bytes;
   out.execution.kill_grace = s.commands.kill_grace;
+  // An order to start is void long before another runner gives the command up.
+  out.execution.start_within = std::min(out.execution.start_within, s.leases.foreign_after / 2);
   out.execution.agent_argv = s.claude.argv;
   out.execution.agent_hint = s.claude.missing_hint;
   out.leases.self = h.self;
@@ -225,11 +228,19 @@ void drain(http::server& front, caf::scoped_actor& self, const directory& peers,
     std::this_thread::sleep_for(std::chrono::milliseconds(10));
 }
 
+// Connections must never take the descriptors that running commands and the store need.
+std::size_t descriptors_for_connections() {
+  rlimit limit{};
+  if (::getrlimit(RLIMIT_NOFILE, &limit) != 0)
+    return std::size_t{256};
+  return limit.rlim_cur > 2 * kept_descriptors ? limit.rlim_cur - kept_descriptors : limit.rlim_cur / 2;
+}
+
 http::server_config front_of(const settings& s) {
   http::server_config out;
   out.listen = s.server.listen;
   out.threads = s.http.threads;
-  out.max_connections = static_cast<std::size_t>(s.http.max_connections);
+  out.max_connections = std::min(static_cast<std::size_t>(s.http.max_connections), descriptors_for_connections());
   out.loop.limits.head_bytes = s.http.max_header_bytes;
   out.loop.limits.body_bytes = s.http.max_body_bytes;
   out.loop.request_timeout = s.http.request_timeout;

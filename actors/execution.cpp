@@ -37,11 +37,9 @@ std::optional<std::string> signal_name(int signal) {
   return "SIG" + std::string(name);
 }
 
-// The first reason wins: a wish that is in the store came before the runner acted.
+// The runner knows whether the time-out came first; else it acted on a wish.
 command_status status_after_stop(std::optional<cancel_reason> wish, bool timed_out) {
-  if (!wish && timed_out)
-    wish = cancel_reason::timeout;
-  return wish == cancel_reason::timeout ? command_status::timed_out : command_status::cancelled;
+  return timed_out || wish == cancel_reason::timeout ? command_status::timed_out : command_status::cancelled;
 }
 
 bool over(const run_status& s) {
@@ -88,18 +86,21 @@ void state::later(std::chrono::milliseconds delay) {
 void state::attach() {
   if (lease.scope != processes->scope())
     return give_up("it ran on another machine, whose server has been away for too long");
-  if (auto gone = processes->why_gone(lease.start_intent); !gone.empty())
-    return give_up(std::move(gone));
+  gone = processes->why_gone(lease.start_intent);
   auto known = processes->status(lease.what.id);
   if (!known) {
     around.fault("execution", known.error());
     return later(settings.retry);
   }
+  if (!gone.empty()) {
+    attached = true; // its end and its output may have been written down before
+    return follow();
+  }
   if (known->state == run_state::absent && !lease.cancel) {
     if (lease.out_bytes + lease.err_bytes > 0)
       return give_up("the run folder of the command was deleted");
     if (boot_clock_now() > lease.taken_at + settings.start_within)
-      return confirm();
+      return confirm(&state::attach);
   } else if (lease.unreadable && !lease.cancel) {
     attached = true; // it was started by somebody who could read its environment
     return follow();
@@ -124,18 +125,23 @@ void state::send_order() {
   follow();
 }
 
-// A node that was frozen or cut off may have lost the command since it took it: nothing is started on an old lease.
-void state::confirm() {
+// A node that was frozen or cut off may have lost the command since it took it: nothing is started, and nothing killed,
+// on an old lease.
+void state::confirm(void (state::*then)()) {
   const auto asked_at = boot_clock_now();
   self->request(around.peers->get<leases::actor>(), caf::infinite, leases::confirm{lease.what.id, lease.token})
       .then(
-          [this, asked_at](const leases::confirmed& now) {
+          [this, asked_at, then](const leases::confirmed& now) {
             if (!now.stands)
               return self->quit();
+            lease.age += asked_at - lease.taken_at;
             lease.taken_at = asked_at;
-            attach();
+            (this->*then)();
           },
-          [this](const caf::error&) { later(settings.retry); });
+          [this](const caf::error&) {
+            completing = false;
+            later(settings.retry);
+          });
 }
 
 // Nothing can be attached to, and nothing may be started.
@@ -213,7 +219,10 @@ void state::follow() {
     return later(settings.retry);
   }
   last = std::move(*seen);
-  if (last.state == run_state::absent) {
+  if (!gone.empty() && last.state != run_state::exited) {
+    last.state = run_state::lost;
+    last.reason = gone;
+  } else if (last.state == run_state::absent) {
     last.state = run_state::lost;
     last.reason = "the run folder of the command was deleted";
   }
@@ -302,14 +311,22 @@ command_result state::result_of(const run_status& s) const {
   return out;
 }
 
-// Of what is lost, processes may be left: nobody will ever account for them, so they go.
+// Of what is lost, processes may be left. Nobody will ever account for them, so they go, if the command is still ours.
 void state::finish() {
-  if (last.state == run_state::lost && lease.scope == processes->scope()) {
-    if (const auto left = processes->end_leftovers(lease.what.id))
-      last.survivors = *left;
-    else
-      around.fault("execution", left.error());
+  completing = true;
+  if (last.state == run_state::lost && lease.scope == processes->scope())
+    return confirm(&state::end_leftovers);
+  complete(result_of(last));
+}
+
+void state::end_leftovers() {
+  const auto left = processes->end_leftovers(lease.what.id);
+  if (!left) {
+    around.fault("execution", left.error());
+    completing = false;
+    return later(settings.retry);
   }
+  last.survivors = *left;
   complete(result_of(last));
 }
 

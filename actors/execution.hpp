@@ -52,7 +52,8 @@ struct state {
   void recount(stream which);
   void attach();
   void send_order();
-  void confirm();
+  void confirm(void (state::*then)());
+  void end_leftovers();
   void give_up(std::string reason);
   void arm_timeout();
   [[nodiscard]] std::chrono::milliseconds running_for() const;
@@ -73,6 +74,7 @@ struct state {
   output_account account;
   std::vector<chunk> unacknowledged; // sent to the store, and not yet known to be there
   run_status last;                   // as seen by the latest follow()
+  std::string gone;                  // what of the place that it was started in is gone; empty = nothing
   bool attached = false;             // the start protocol is through
   bool appending = false;            // a batch is on its way to the store
   bool completing = false;           // the result is on its way to the store

@@ -27,7 +27,7 @@ void state::on_beat() {
 void state::on_reclaim() {
   if (!registered)
     return;
-  auto mine = store->reclaim(settings.self.id, {});
+  auto mine = store->reclaim(settings.self, {});
   reclaimed = static_cast<bool>(mine);
   if (!mine)
     return around.fault("leases", mine.error());
@@ -63,7 +63,7 @@ void state::on_scan() {
 
 // Cancel wishes, and leases that nobody here knows of: those of a claim or a take-over whose answer was lost.
 void state::look_at_own() {
-  auto held = store->held(settings.self.id);
+  auto held = store->held(settings.self);
   if (!held)
     return around.fault("leases", held.error());
   runner::check all;
@@ -87,7 +87,7 @@ void state::on_missing(const runner::missing& now) {
   if (twice.empty() || leaving)
     return;
   missing.clear();
-  auto again = store->reclaim(settings.self.id, twice);
+  auto again = store->reclaim(settings.self, twice);
   if (!again)
     return around.fault("leases", again.error());
   hand_over(std::move(*again));
@@ -106,14 +106,24 @@ void state::on_sweep() {
     around.fault("leases", over.error());
   for (const auto& id : over ? *over : std::vector<command_id>{}) {
     const auto now = processes->status(id);
-    if (now && now->state == run_state::running)
+    if (!now)
+      around.fault("leases", now.error());
+    else if (now->state == run_state::running)
       (void)processes->cancel(id, settings.kill_grace); // it is gone by the next sweep
-    else if (auto gone = processes->forget(id); !gone)
-      around.fault("leases", gone.error());
+    else
+      clear_away(id, *now);
   }
   if (auto dropped = processes->drop_marks(settings.keep_marks); !dropped)
     around.fault("leases", dropped.error());
   self->delayed_send(self, settings.sweep, sweep{});
+}
+
+void state::clear_away(const command_id& id, const run_status& now) {
+  if (now.state == run_state::lost)
+    if (const auto left = processes->end_leftovers(id); !left)
+      return around.fault("leases", left.error()); // at the next sweep
+  if (auto gone = processes->forget(id); !gone)
+    around.fault("leases", gone.error());
 }
 
 void state::on_upkeep() {

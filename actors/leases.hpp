@@ -47,6 +47,7 @@ struct state {
   void look_at_own();
   void on_missing(const runner::missing& now);
   void hand_over(std::vector<lease> found);
+  void clear_away(const command_id& id, const run_status& now);
 
   self_actor::base* self;
   surroundings around;

@@ -106,15 +106,16 @@ public:
   virtual ~lease_store() = default;
   // Makes or renews this node's row. False: it had expired, so others may have taken over what this node ran.
   virtual result<bool> beat(const node_info& self, std::chrono::milliseconds lease) = 0;
-  // Leases of this very node, each with a new token: after a restart of the process or of the runner actor. `only`
-  // these, or all when it is empty.
-  virtual result<std::vector<lease>> reclaim(const node_id& self, std::span<const command_id> only) = 0;
+  // Leases of this very node and its runner scope, each with a new token: after a restart of the process or of the
+  // runner actor. `only` these, or all when it is empty.
+  virtual result<std::vector<lease>> reclaim(const node_info& self, std::span<const command_id> only) = 0;
   // Leases of nodes whose row has expired, at most `most`, each with a new token and this node as owner: at once those
-  // of the own runner scope, those of another one when their node has been away for `foreign_after`.
+  // of the own runner scope, those of another one when their node has been away for `foreign_after` and this one has
+  // counted as alive all that time. A node that lives with another runner now is away for its former commands.
   virtual result<std::vector<lease>> adopt(const node_info& self, int most,
                                            std::chrono::milliseconds foreign_after) = 0;
-  // What this node holds, by the store.
-  virtual result<std::vector<held_lease>> held(const node_id& self) = 0;
+  // What this node holds in its runner scope, by the store.
+  virtual result<std::vector<held_lease>> held(const node_info& self) = 0;
   // Whether the token is still the one of the command's lease.
   virtual result<bool> holds(const command_id& id, std::int64_t token) = 0;
   // Which of these commands nobody will run any more: ended, or past the retention of records.

@@ -82,13 +82,13 @@ public:
   result<bool> beat(const node_info& self, std::chrono::milliseconds lease) override {
     return inner_->beat(self, lease);
   }
-  result<std::vector<lease>> reclaim(const node_id& self, std::span<const command_id> only) override {
+  result<std::vector<lease>> reclaim(const node_info& self, std::span<const command_id> only) override {
     return taken("reclaim", inner_->reclaim(self, only));
   }
   result<std::vector<lease>> adopt(const node_info& self, int most, std::chrono::milliseconds foreign_after) override {
     return taken("adopt", inner_->adopt(self, most, foreign_after));
   }
-  result<std::vector<held_lease>> held(const node_id& self) override {
+  result<std::vector<held_lease>> held(const node_info& self) override {
     return inner_->held(self);
   }
   result<bool> holds(const command_id& id, std::int64_t token) override {

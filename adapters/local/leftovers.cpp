@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <cerrno>
 #include <csignal>
 #include <filesystem>
 #include <set>
@@ -20,9 +21,10 @@ namespace fs = std::filesystem;
 constexpr int kill_rounds = 20;
 constexpr int pause_ms = 20; // between rounds: a killed process needs a moment to go
 
-// Environments may be large: read to their end, unlike read_small_file().
-bool environment_has(pid_t pid, const std::string& entry) {
+// Environments may be large: read to their end, unlike read_small_file(). Without descriptors nothing can be said.
+bool environment_has(pid_t pid, const std::string& entry, bool& blind) {
   const descriptor file(::open(("/proc/" + std::to_string(pid) + "/environ").c_str(), O_RDONLY | O_CLOEXEC));
+  blind = blind || (!file && (errno == EMFILE || errno == ENFILE || errno == ENOMEM));
   std::string all(1, '\0');
   std::array<char, 16384> piece{};
   for (auto n = ::read(file.get(), piece.data(), piece.size()); n > 0;
@@ -42,13 +44,16 @@ bool has_open(pid_t pid, const std::set<std::string>& targets) {
   return false;
 }
 
-std::vector<pid_t> find_all(const std::string& mark, const std::set<std::string>& pipes, pid_t shim) {
+std::optional<std::vector<pid_t>> find_all(const std::string& mark, const std::set<std::string>& pipes, pid_t shim) {
   const auto all = living_processes();
+  bool blind = all.empty();
   std::vector<pid_t> found;
   for (const auto& p : all)
     if (p.pid != ::getpid() &&
-        (p.pid == shim || environment_has(p.pid, mark) || (!pipes.empty() && has_open(p.pid, pipes))))
+        (p.pid == shim || environment_has(p.pid, mark, blind) || (!pipes.empty() && has_open(p.pid, pipes))))
       found.push_back(p.pid);
+  if (blind)
+    return std::nullopt;
   // A session that one of them leads belongs to the command.
   std::set<pid_t> sessions;
   for (const auto& p : all)
@@ -62,7 +67,7 @@ std::vector<pid_t> find_all(const std::string& mark, const std::set<std::string>
 
 } // namespace
 
-int end_leftovers(const std::string& command_id, const std::optional<start_record>& record) {
+std::optional<int> end_leftovers(const std::string& command_id, const std::optional<start_record>& record) {
   const auto mark = std::string(1, '\0') + "RDEV_COMMAND_ID=" + command_id + std::string(1, '\0');
   std::set<std::string> pipes;
   pid_t shim = 0;
@@ -74,13 +79,14 @@ int end_leftovers(const std::string& command_id, const std::optional<start_recor
       shim = record->shim;
   }
   auto left = find_all(mark, pipes, shim);
-  for (int round = 0; round < kill_rounds && !left.empty(); ++round) {
-    signal_all(left, SIGSTOP); // so that nothing forks away between look and blow
-    signal_all(find_all(mark, pipes, shim), SIGKILL);
+  for (int round = 0; round < kill_rounds && left && !left->empty(); ++round) {
+    signal_all(*left, SIGSTOP); // so that nothing forks away between look and blow
+    if (const auto all = find_all(mark, pipes, shim))
+      signal_all(*all, SIGKILL);
     ::poll(nullptr, 0, pause_ms);
     left = find_all(mark, pipes, shim);
   }
-  return static_cast<int>(left.size());
+  return left ? std::optional(static_cast<int>(left->size())) : std::nullopt;
 }
 
 } // namespace rdev::local

@@ -9,7 +9,7 @@
 namespace rdev::local {
 
 // Kills all that can be found of it, the shim too if it still lives; answers how many resisted. Without a record it is
-// found by its environment alone.
-int end_leftovers(const std::string& command_id, const std::optional<start_record>& record);
+// found by its environment alone. Empty: that cannot be found out.
+std::optional<int> end_leftovers(const std::string& command_id, const std::optional<start_record>& record);
 
 } // namespace rdev::local

@@ -51,7 +51,9 @@ std::string real_machine() {
 // What stands in the file `path`; made with `fresh` if it is not there. Two servers that share the folder may get here
 // at once: the first link counts.
 result<std::string> identity_in(const std::string& path, const std::string& fresh) {
-  if (auto text = read_small_file(path); text && !text->empty())
+  if (auto text = read_small_file(path); text && text->empty())
+    return failure{fault::invalid, path + " is empty: it was being written when the machine went down; remove it"};
+  else if (text)
     return *text;
   const auto temporary = path + "." + node_id::make().text();
   if (!write_small_file(temporary, fresh, 0600))
@@ -92,6 +94,9 @@ public:
     const auto folder = folder_of(what.id);
     if (auto known = status(what.id); known && known->state != run_state::absent)
       return known;
+    // Another node has made all run folders anew: nothing that is started under our old mark could be attached to.
+    if (const auto mark = read_small_file(run_dir_ + "/scope"); !mark || !tag_.ends_with("/" + *mark))
+      return failure{fault::unavailable, "the run folders were deleted: restart this server"};
     if (!enough_room())
       return failure{fault::no_space, "less than runner.min_free_bytes are free in " + run_dir_};
     if (::mkdir(folder.c_str(), 0711) != 0 && errno != EEXIST)
@@ -106,40 +111,48 @@ public:
   result<run_status> status(const command_id& id) override {
     const auto folder = folder_of(id);
     run_status out;
-    if (fill_end(folder, out))
+    if (const auto ended = fill_end(folder, out); !ended || *ended)
+      return ended ? result<run_status>(out) : ended.error();
+    start_record record;
+    switch (wait_for_start(folder, record)) {
+    case start_file::absent:
       return out;
-    const auto record = wait_for_start(folder);
-    if (!record) {
-      const bool begun = ::access((folder + std::string(start_suffix)).c_str(), F_OK) == 0;
+    case start_file::unreadable:
+      return unavailable("cannot read the start file of " + folder);
+    case start_file::being_written:
       // If whoever began to start it is only slow, he sees that the start is no longer his.
-      if (begun && !replace_start(folder, start_mark::lost))
+      if (!replace_start(folder, start_mark::lost))
         return unavailable("cannot write to " + run_dir_);
-      out.state = begun ? run_state::lost : run_state::absent;
-      out.reason = begun ? never_started : "";
-      return out;
+      record.mark = start_mark::lost;
+      break;
+    case start_file::there:
+      break;
     }
-    if (record->mark == start_mark::cancelled) {
+    if (record.mark == start_mark::cancelled) {
       out.state = run_state::tombstone;
       return out;
     }
     const bool folder_there = ::access(folder.c_str(), F_OK) == 0;
-    if (record->mark == start_mark::run && folder_there) {
+    if (record.mark == start_mark::run && folder_there) {
       fill_sizes(folder, out);
-      if (lives(*record)) {
+      const auto alive = lives(record);
+      if (!alive)
+        return alive.error();
+      if (*alive) {
         out.state = run_state::running;
         out.ending = ::access((folder + "/cancel").c_str(), F_OK) == 0;
         watcher_.add(id, folder);
         return out;
       }
-      if (fill_end(folder, out)) // it ended between the two looks
-        return out;
+      if (const auto ended = fill_end(folder, out); !ended || *ended) // it ended between the two looks
+        return ended ? result<run_status>(out) : ended.error();
     }
     out.state = run_state::lost;
-    out.reason = record->mark == start_mark::ended  ? "its end was recorded before"
-                 : record->mark == start_mark::lost ? never_started
-                 : record->boot_tag != tag_         ? restarted
-                 : !folder_there                    ? "the run folder of the command was deleted"
-                                                    : "the process that stood over the command was killed";
+    out.reason = record.mark == start_mark::ended  ? "its end was recorded before"
+                 : record.mark == start_mark::lost ? never_started
+                 : record.boot_tag != tag_         ? restarted
+                 : !folder_there                   ? "the run folder of the command was deleted"
+                                                   : "the process that stood over the command was killed";
     return out;
   }
 
@@ -169,15 +182,16 @@ public:
     if (claimed == claim::won) {
       start_record tombstone;
       tombstone.mark = start_mark::cancelled;
-      if (!write_start(start, tombstone))
-        return unavailable("cannot write to " + run_dir_);
+      if (!write_start(start, tombstone)) {
+        const auto why = unavailable("cannot write to " + run_dir_);
+        ::unlink((folder + std::string(start_suffix)).c_str()); // empty, it would be taken for a start that failed
+        return why;
+      }
       return status(id);
     }
     auto now = status(id);
-    const auto record = now ? wait_for_start(folder) : std::nullopt;
-    if (!record || record->mark != start_mark::run)
-      return now;
-    if (now->state != run_state::running)
+    start_record record;
+    if (!now || now->state != run_state::running || wait_for_start(folder, record) != start_file::there)
       return now;
     const auto temporary = folder + "/cancel.tmp";
     // The first grace counts. The signal is sent again: who wrote the file may have died before it was sent.
@@ -185,17 +199,20 @@ public:
                          ::rename(temporary.c_str(), (folder + "/cancel").c_str()) != 0))
       return unavailable("cannot write to " + folder);
     // By descriptor, and only if it is still the same process: its number may have been given away.
-    const descriptor shim(::pidfd_open(record->shim, 0));
-    if (shim && starttime_of(record->shim) == record->starttime)
+    const descriptor shim(::pidfd_open(record.shim, 0));
+    if (shim && starttime_of(record.shim) == record.starttime)
       ::pidfd_send_signal(shim.get(), SIGTERM, nullptr, 0);
     return status(id);
   }
 
   result<int> end_leftovers(const command_id& id) override {
-    auto record = wait_for_start(folder_of(id));
-    if (record && (record->mark != start_mark::run || record->boot_tag != tag_))
-      record.reset();
-    return local::end_leftovers(id.text(), record);
+    start_record record;
+    const auto found = wait_for_start(folder_of(id), record);
+    const bool ours = found == start_file::there && record.mark == start_mark::run && record.boot_tag == tag_;
+    if (found == start_file::there && record.mark == start_mark::ended)
+      return 0; // what runs on may do so
+    const auto left = local::end_leftovers(id.text(), ours ? std::optional(record) : std::nullopt);
+    return left ? result<int>(*left) : unavailable("cannot see which processes there are");
   }
 
   result<done> forget(const command_id& id) override {
@@ -215,7 +232,11 @@ public:
   result<std::vector<command_id>> kept() override {
     std::vector<command_id> out;
     const auto good = each_entry([&](const fs::directory_entry& entry) {
-      if (const auto id = command_id::parse(entry.path().filename().string()))
+      const auto& path = entry.path();
+      const bool start = path.extension() == start_suffix;
+      const auto id = command_id::parse((start ? path.stem() : path.filename()).string());
+      // The start file of a command whose folder was deleted says still that it may run.
+      if (id && (!start || (!folder_of_start_exists(path) && !is_ended_mark(path.string()))))
         out.push_back(*id);
     });
     return good ? result<std::vector<command_id>>(std::move(out)) : good.error();
@@ -225,9 +246,9 @@ public:
     const auto limit = fs::file_time_type::clock::now() - older_than;
     return each_entry([&](const fs::directory_entry& entry) {
       const auto& path = entry.path();
+      const bool mark = path.extension() == start_suffix && is_ended_mark(path.string());
       std::error_code gone;
-      if (path.extension() == start_suffix && fs::last_write_time(path, gone) < limit && !gone &&
-          !fs::exists(path.parent_path() / path.stem(), gone))
+      if ((mark || path.extension() == temporary_suffix) && fs::last_write_time(path, gone) < limit && !gone)
         fs::remove(path, gone);
     });
   }
@@ -247,8 +268,18 @@ private:
     return done{};
   }
 
-  [[nodiscard]] bool lives(const start_record& record) const {
-    return record.boot_tag == tag_ && starttime_of(record.shim) == record.starttime;
+  static bool folder_of_start_exists(const fs::path& start) {
+    std::error_code none;
+    return fs::exists(start.parent_path() / start.stem(), none);
+  }
+
+  [[nodiscard]] result<bool> lives(const start_record& record) const {
+    if (record.boot_tag != tag_)
+      return false;
+    const auto started = starttime_of(record.shim);
+    if (!started && errno != ESRCH)
+      return unavailable("cannot see whether the process over a command lives");
+    return started == record.starttime;
   }
 
   [[nodiscard]] std::string folder_of(const command_id& id) const {
@@ -260,8 +291,10 @@ private:
     return ::statvfs(run_dir_.c_str(), &info) != 0 || info.f_bavail * info.f_frsize >= min_free_bytes_;
   }
 
-  static bool fill_end(const std::string& folder, run_status& out) {
+  [[nodiscard]] result<bool> fill_end(const std::string& folder, run_status& out) const {
     const auto end = read_end(folder);
+    if (!end && errno != ENOENT)
+      return unavailable("cannot read how a command ended in " + folder);
     if (!end)
       return false;
     out.state = run_state::exited;
@@ -270,7 +303,9 @@ private:
     out.killed_by_us = end->killed;
     out.timed_out = end->timed_out;
     out.survivors = end->survivors;
-    out.ended_ago = std::max(boot_clock_now() - end->at, std::chrono::milliseconds(0));
+    // Of another boot the time says nothing.
+    if (start_record record; read_start(folder, record) == start_file::there && record.boot_tag == tag_)
+      out.ended_ago = std::max(boot_clock_now() - end->at, std::chrono::milliseconds(0));
     out.out_bytes = end->out_bytes;
     out.out_total = end->out_total;
     out.err_bytes = end->err_bytes;
@@ -290,14 +325,13 @@ private:
   }
 
   // A start file is empty for a moment while its record is being written.
-  static std::optional<start_record> wait_for_start(const std::string& folder) {
-    bool being_written = false;
-    auto record = read_start(folder, being_written);
-    for (int i = 0; i < 200 && being_written; ++i) {
+  static start_file wait_for_start(const std::string& folder, start_record& record) {
+    auto found = read_start(folder, record);
+    for (int i = 0; i < 200 && found == start_file::being_written; ++i) {
       ::poll(nullptr, 0, 10);
-      record = read_start(folder, being_written);
+      found = read_start(folder, record);
     }
-    return record;
+    return found;
   }
 
   std::string run_dir_;

@@ -5,6 +5,7 @@
 #include <dirent.h>
 
 #include <algorithm>
+#include <cerrno>
 #include <csignal>
 #include <cstdlib>
 #include <map>
@@ -22,15 +23,20 @@ struct close_dir {
   }
 };
 
-// What stands behind the name in /proc/PID/stat, which may hold any character; empty when it is no living process.
+// What stands behind the name in /proc/PID/stat, which may hold any character; empty when it is no living process
+// (errno ESRCH).
 std::optional<std::string> stat_of(pid_t pid) {
   auto text = read_small_file("/proc/" + std::to_string(pid) + "/stat");
-  const auto bracket = text ? text->rfind(')') : std::string::npos;
-  if (bracket == std::string::npos || text->size() < bracket + 3)
+  if (!text) {
+    if (errno == ENOENT)
+      errno = ESRCH;
     return std::nullopt;
-  text->erase(0, bracket + 2);
-  if (text->starts_with('Z') || text->starts_with('X'))
+  }
+  text->erase(0, std::min(text->size(), text->rfind(')') + 2));
+  if (text->empty() || text->starts_with('Z') || text->starts_with('X')) {
+    errno = ESRCH;
     return std::nullopt;
+  }
   return text;
 }
 

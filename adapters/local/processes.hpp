@@ -15,13 +15,14 @@ struct process {
   pid_t session = 0;
 };
 
-// All that live at this moment; zombies are left out.
+// All that live at this moment; zombies are left out. Empty: /proc cannot be read.
 std::vector<process> living_processes();
 // Adds to `roots` all that descend from them, by parentage.
 std::vector<pid_t> with_descendants(std::vector<pid_t> roots, const std::vector<process>& all);
 void signal_all(const std::vector<pid_t>& pids, int signal);
 
-// Field 22 of /proc/PID/stat; empty when the process is gone or a zombie.
+// Field 22 of /proc/PID/stat; empty when the process is gone or a zombie (errno ESRCH), or when that cannot be found
+// out (another errno).
 std::optional<std::uint64_t> starttime_of(pid_t pid);
 
 } // namespace rdev::local

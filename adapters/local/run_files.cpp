@@ -71,7 +71,7 @@ bool write_start(const descriptor& file, const start_record& record) {
 
 bool replace_start(const std::string& folder, start_mark mark) {
   const auto path = start_path(folder);
-  const auto temporary = path + ".tmp";
+  const auto temporary = path + "." + std::to_string(::getpid()) + std::string(temporary_suffix);
   return write_small_file(temporary, std::string(word_of(mark)) + "\n", 0600) &&
          ::rename(temporary.c_str(), path.c_str()) == 0;
 }
@@ -83,21 +83,28 @@ bool owns_start(const std::string& folder, const descriptor& file) {
          mine.st_ino == there.st_ino && mine.st_dev == there.st_dev;
 }
 
-std::optional<start_record> read_start(const std::string& folder, bool& being_written) {
+start_file read_start(const std::string& folder, start_record& out) {
   const auto text = read_small_file(start_path(folder));
-  being_written = text && !text->ends_with('\n');
-  if (!text || being_written)
-    return std::nullopt;
-  start_record record;
+  if (!text)
+    return errno == ENOENT ? start_file::absent : start_file::unreadable;
+  if (!text->ends_with('\n'))
+    return start_file::being_written;
+  out = {};
   std::istringstream in(*text);
   std::string word;
   in >> word;
   for (const auto mark : {start_mark::cancelled, start_mark::ended, start_mark::lost})
     if (word == word_of(mark))
-      record.mark = mark;
-  if (record.mark == start_mark::run)
-    in >> record.shim >> record.starttime >> record.pipes[0] >> record.pipes[1] >> record.boot_tag;
-  return record;
+      out.mark = mark;
+  if (out.mark == start_mark::run)
+    in >> out.shim >> out.starttime >> out.pipes[0] >> out.pipes[1] >> out.boot_tag;
+  return start_file::there;
+}
+
+bool is_ended_mark(const std::string& path) {
+  struct stat info {};
+  return ::stat(path.c_str(), &info) == 0 &&
+         static_cast<std::size_t>(info.st_size) == word_of(start_mark::ended).size() + 1;
 }
 
 bool reserve_end(const std::string& folder) {
@@ -125,8 +132,10 @@ std::optional<end_record> read_end(const std::string& folder) {
   std::int64_t at = 0;
   in >> r.exit_code >> r.signal >> r.killed >> r.timed_out >> at >> r.survivors >> r.out_bytes >> r.out_total >>
       r.err_bytes >> r.err_total >> r.output_lost;
-  if (!in)
+  if (!in) {
+    errno = EIO;
     return std::nullopt;
+  }
   r.at = std::chrono::milliseconds(at);
   return r;
 }
@@ -142,7 +151,7 @@ std::optional<std::string> read_small_file(const std::string& path) {
     if (n < 0 && errno == EINTR)
       continue;
     if (n < 0)
-      return std::nullopt;
+      return std::nullopt; // closing the file leaves errno as it is
     if (n == 0)
       break;
     out.append(piece.data(), static_cast<std::size_t>(n));

@@ -21,6 +21,7 @@ namespace rdev::local {
 enum class claim : std::uint8_t { won, taken, failed };
 
 inline constexpr std::string_view start_suffix = ".start";
+inline constexpr std::string_view temporary_suffix = ".tmp";
 
 // Tries to make the start file of this run folder; it stays empty until write_start().
 claim take_start(const std::string& folder, descriptor& file);
@@ -44,8 +45,11 @@ bool write_start(const descriptor& file, const start_record& record);
 bool replace_start(const std::string& folder, start_mark mark);
 // Whether the start file is still this one.
 bool owns_start(const std::string& folder, const descriptor& file);
-// Empty: there is none, or it is still being written (`being_written`).
-std::optional<start_record> read_start(const std::string& folder, bool& being_written);
+// What is to be read of a start file. Whoever cannot read it knows nothing: not even that it is not there.
+enum class start_file : std::uint8_t { absent, being_written, there, unreadable };
+start_file read_start(const std::string& folder, start_record& out);
+// Of a start file: nothing is kept of its command but this. Without reading it, since there may be many.
+bool is_ended_mark(const std::string& path);
 
 struct end_record {
   int exit_code = 0;
@@ -63,9 +67,10 @@ struct end_record {
 // Sets room aside, so that a full disk cannot keep the end from being recorded.
 bool reserve_end(const std::string& folder);
 bool write_end(const std::string& folder, const end_record& record);
+// Empty with errno ENOENT: there is none. Empty with another one: it cannot be read.
 std::optional<end_record> read_end(const std::string& folder);
 
-// Whole content of a small file; empty when it cannot be read.
+// Whole content of a small file; empty when it cannot be read, errno says why.
 std::optional<std::string> read_small_file(const std::string& path);
 bool write_small_file(const std::string& path, std::string_view text, mode_t mode);
 bool write_all(int fd, std::string_view bytes);

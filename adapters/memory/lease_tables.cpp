@@ -14,18 +14,21 @@ public:
     return t_.call("leases.beat", 1, [&]() -> result<bool> {
       const auto now = t_.clock();
       const auto before = t_.nodes.find(self.id);
-      const bool in_time = before == t_.nodes.end() || before->second.expires_at > now;
-      t_.nodes[self.id] = {self, now + lease};
-      return in_time;
+      const bool known = before != t_.nodes.end();
+      const bool in_time = known && before->second.expires_at > now;
+      const bool as_before = in_time && before->second.info.runner_scope == self.runner_scope;
+      const auto since = as_before ? before->second.alive_since : now;
+      t_.nodes[self.id] = {self, now + lease, since};
+      return !known || in_time;
     });
   }
 
-  result<std::vector<lease>> reclaim(const node_id& self, std::span<const command_id> only) override {
+  result<std::vector<lease>> reclaim(const node_info& self, std::span<const command_id> only) override {
     return t_.call("leases.reclaim", 1, [&]() -> result<std::vector<lease>> {
       std::vector<lease> out;
       for (auto& [id, row] : t_.leases)
-        if (row.node == self && (only.empty() || std::find(only.begin(), only.end(), id) != only.end()))
-          out.push_back(taken_over(id, row, self));
+        if (is_own(row, self) && (only.empty() || std::find(only.begin(), only.end(), id) != only.end()))
+          out.push_back(taken_over(id, row, self.id));
       return out;
     });
   }
@@ -33,24 +36,32 @@ public:
   result<std::vector<lease>> adopt(const node_info& self, int most, std::chrono::milliseconds foreign_after) override {
     return t_.call("leases.adopt", 1, [&]() -> result<std::vector<lease>> {
       std::vector<lease> out;
+      const auto me = t_.nodes.find(self.id);
       if (gone_for(self.id, {}))
         return out;
+      const auto long_ago = t_.clock() - foreign_after;
       for (auto& [id, row] : t_.leases) {
         if (static_cast<int>(out.size()) >= most)
           break;
-        const auto patience = row.scope == self.runner_scope ? std::chrono::milliseconds(0) : foreign_after;
-        if (row.node != self.id && gone_for(row.node, patience))
+        const auto owner = t_.nodes.find(row.node);
+        const bool elsewhere = owner != t_.nodes.end() && owner->second.info.runner_scope != row.scope;
+        const bool orphan =
+            row.scope == self.runner_scope
+                ? row.node != self.id && (elsewhere || gone_for(row.node, {}))
+                : me->second.alive_since <= long_ago &&
+                      (gone_for(row.node, foreign_after) || (elsewhere && owner->second.alive_since <= long_ago));
+        if (orphan)
           out.push_back(taken_over(id, row, self.id));
       }
       return out;
     });
   }
 
-  result<std::vector<held_lease>> held(const node_id& self) override {
+  result<std::vector<held_lease>> held(const node_info& self) override {
     return t_.call("leases.held", 1, [&]() -> result<std::vector<held_lease>> {
       std::vector<held_lease> out;
       for (const auto& [id, row] : t_.leases)
-        if (row.node == self)
+        if (is_own(row, self))
           out.push_back({id, row.cancel});
       return out;
     });
@@ -92,6 +103,10 @@ public:
   }
 
 private:
+  static bool is_own(const lease_row& row, const node_info& self) {
+    return row.node == self.id && row.scope == self.runner_scope;
+  }
+
   bool gone_for(const node_id& node, std::chrono::milliseconds time) {
     const auto row = t_.nodes.find(node);
     return row == t_.nodes.end() || row->second.expires_at < t_.clock() - time;

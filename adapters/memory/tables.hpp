@@ -36,6 +36,7 @@ using idempotency_scope = std::pair<key_id, std::string>;
 struct node_row {
   node_info info;
   timestamp expires_at{};
+  timestamp alive_since{};
 };
 
 struct planned_fault {

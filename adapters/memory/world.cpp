@@ -216,7 +216,7 @@ std::optional<api_key> world::key(const key_id& id) const {
 
 void world::put_node(const node_id& id) {
   std::lock_guard guard(tables_->mutex);
-  tables_->nodes[id] = {{id, "", "", ""}, tables_->clock() + std::chrono::days(1)};
+  tables_->nodes[id] = {{id, "", "", ""}, tables_->clock() + std::chrono::days(1), tables_->clock()};
 }
 
 void world::drop(const command_id& id) {

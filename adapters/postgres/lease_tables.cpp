@@ -10,28 +10,36 @@ namespace {
 // An owner may renew its own expired row: false take-overs only attach, and the tokens decide.
 const std::string beat_sql = R"sql(
 WITH before AS (SELECT expires_at > clock_timestamp() AS in_time FROM node WHERE id = $1)
-INSERT INTO node AS n (id, name, address, runner_scope, started_at, expires_at)
-VALUES ($1, $2, $3, $4, clock_timestamp(), clock_timestamp() + $5::interval)
-ON CONFLICT (id) DO UPDATE SET name = excluded.name, address = excluded.address, runner_scope = excluded.runner_scope,
-                               expires_at = excluded.expires_at
+INSERT INTO node AS n (id, name, address, runner_scope, started_at, expires_at, alive_since)
+VALUES ($1, $2, $3, $4, clock_timestamp(), clock_timestamp() + $5::interval, clock_timestamp())
+ON CONFLICT (id) DO UPDATE SET
+  name = excluded.name, address = excluded.address, runner_scope = excluded.runner_scope,
+  expires_at = excluded.expires_at,
+  alive_since = CASE WHEN n.expires_at > clock_timestamp() AND n.runner_scope = excluded.runner_scope THEN n.alive_since
+                     ELSE excluded.alive_since END
 RETURNING coalesce((SELECT in_time FROM before), true))sql";
 
 // First the leases get new tokens, then what was stored under the old ones is read, by a statement of its own: only
 // then does it see what a former owner, whom the first one had to wait for, has written to the last.
 const std::string reclaim_sql = R"sql(
 UPDATE lease SET token = nextval('lease_token'), attempt = attempt + 1
- WHERE node_id = $1 AND ($2::uuid[] = '{}' OR command_id = ANY ($2::uuid[])) RETURNING command_id)sql";
+ WHERE node_id = $1 AND scope = $2 AND ($3::uuid[] = '{}' OR command_id = ANY ($3::uuid[])) RETURNING command_id)sql";
 
+// Of the own scope: at once, also when the owner lives but has another runner now. Of another one: when its owner has
+// been away, or in another scope, for so long ($4), and when we ourselves were there all the time: after an outage of
+// the database everybody's row has expired.
 const std::string adopt_sql = R"sql(
-WITH orphan AS (
-  SELECT l.command_id FROM lease l LEFT JOIN node n ON n.id = l.node_id
-   WHERE l.node_id <> $1
-     AND (n.id IS NULL OR n.expires_at < clock_timestamp() - CASE WHEN l.scope = $2 THEN interval '0' ELSE $4::interval END)
+WITH me AS (SELECT alive_since FROM node WHERE id = $1 AND expires_at > clock_timestamp()), orphan AS (
+  SELECT l.command_id FROM me CROSS JOIN lease l LEFT JOIN node n ON n.id = l.node_id
+   WHERE CASE WHEN l.scope = $2
+         THEN l.node_id <> $1 AND (n.id IS NULL OR n.expires_at < clock_timestamp() OR n.runner_scope <> l.scope)
+         ELSE me.alive_since <= clock_timestamp() - $4::interval
+          AND (n.id IS NULL OR n.expires_at < clock_timestamp() - $4::interval
+               OR (n.runner_scope <> l.scope AND n.alive_since <= clock_timestamp() - $4::interval)) END
    LIMIT $3 FOR UPDATE OF l SKIP LOCKED
 )
 UPDATE lease l SET node_id = $1, token = nextval('lease_token'), attempt = l.attempt + 1 FROM orphan o
- WHERE l.command_id = o.command_id AND EXISTS (SELECT 1 FROM node WHERE id = $1 AND expires_at > clock_timestamp())
-RETURNING l.command_id)sql";
+ WHERE l.command_id = o.command_id RETURNING l.command_id)sql";
 
 const std::string taken_over_sql = "SELECT " + lease_columns + R"sql(,
   coalesce((SELECT max(o.seq) FROM output_chunk o WHERE o.command_id = l.command_id), 2) + 1,
@@ -56,7 +64,7 @@ const statements prepared{
     {"adopt", adopt_sql},
     {"taken_over", taken_over_sql},
     {"over", over_sql},
-    {"held", "SELECT command_id, cancel FROM lease WHERE node_id = $1"},
+    {"held", "SELECT command_id, cancel FROM lease WHERE node_id = $1 AND scope = $2"},
     {"holds", "SELECT 1 FROM lease WHERE command_id = $1 AND token = $2"},
     {"leave", "UPDATE node SET expires_at = clock_timestamp() WHERE id = $1"},
 };
@@ -74,9 +82,10 @@ public:
     });
   }
 
-  result<std::vector<lease>> reclaim(const node_id& self, std::span<const command_id> only) override {
-    return take_over(
-        [&](pqxx::transaction_base& tx) { return tx.exec_prepared("reclaim", self.uuid(), array_of(only).text()); });
+  result<std::vector<lease>> reclaim(const node_info& self, std::span<const command_id> only) override {
+    return take_over([&](pqxx::transaction_base& tx) {
+      return tx.exec_prepared("reclaim", self.id.uuid(), self.runner_scope, array_of(only).text());
+    });
   }
 
   result<std::vector<lease>> adopt(const node_info& self, int most, std::chrono::milliseconds foreign_after) override {
@@ -85,10 +94,10 @@ public:
     });
   }
 
-  result<std::vector<held_lease>> held(const node_id& self) override {
+  result<std::vector<held_lease>> held(const node_info& self) override {
     return session_.single(effect::reads, [&](pqxx::transaction_base& tx) {
       std::vector<held_lease> out;
-      for (const auto& row : tx.exec_prepared("held", self.uuid()))
+      for (const auto& row : tx.exec_prepared("held", self.id.uuid(), self.runner_scope))
         out.push_back({*command_id::from_uuid(row[0].c_str()), cancel_from(row[1])});
       return out;
     });

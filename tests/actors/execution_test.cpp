@@ -372,5 +372,39 @@ TEST_F(AdoptedExecution, StoresNothingMoreBehindTheCap) {
   EXPECT_TRUE(result().out.truncated());
 }
 
+TEST_F(AdoptedExecution, StoresWhatWasWrittenAndHowItEndedBeforeTheMachineWasRestarted) {
+  execute(claimed());
+  prints("first\n");
+  kill(one);
+  processes->prints(id, stream::out, "second\n");
+  processes->exits(id, 5);
+  processes->reboot("boot-2");
+  execute(reclaimed());
+  EXPECT_EQ(result().status, command_status::failed);
+  EXPECT_EQ(result().exit_code, 5);
+  EXPECT_EQ(out(), "first\nsecond\n");
+}
+
+TEST_F(AdoptedExecution, StoresWhatWasWrittenBeforeItWasLost) {
+  execute(claimed());
+  prints("first\n");
+  kill(one);
+  processes->prints(id, stream::out, "second\n");
+  processes->reboot("boot-2");
+  execute(reclaimed());
+  EXPECT_EQ(result().status, command_status::lost);
+  EXPECT_EQ(out(), "first\nsecond\n");
+}
+
+TEST_F(AdoptedExecution, KillsNothingOfACommandThatIsNoLongerItsOwn) {
+  execute(claimed());
+  reclaimed(); // somebody else has it
+  processes->vanishes(id, "its end was recorded before");
+  run();
+  EXPECT_EQ(processes->sweeps(id), 0);
+  EXPECT_FALSE(alive());
+  EXPECT_FALSE(world->result_of(id));
+}
+
 } // namespace
 } // namespace rdev::execution

@@ -133,7 +133,7 @@ TEST_F(Runner, ReplacesAnExecutionWhoseLeaseIsOlder) {
   const auto before = claimed();
   execute({before});
   ASSERT_TRUE(eventually([&] { return processes->starts(before.what.id) == 1; }));
-  EXPECT_EQ(execute(*memory::make_lease_store(world)->reclaim(node, {})), 1);
+  EXPECT_EQ(execute(*memory::make_lease_store(world)->reclaim({node, "", "", ""}, {})), 1);
   processes->exits(before.what.id, 0);
   EXPECT_TRUE(ends(before.what.id));
   EXPECT_TRUE(eventually([&] { return load == 0; }));
@@ -143,7 +143,7 @@ TEST_F(Runner, ReplacesAnExecutionWhoseLeaseIsOlder) {
 
 TEST_F(Runner, KeepsTheExecutionOfTheNewerLeaseWhenAnOlderOneArrivesLate) {
   const auto older = claimed();
-  const auto newer = memory::make_lease_store(world)->reclaim(node, {})->at(0);
+  const auto newer = memory::make_lease_store(world)->reclaim({node, "", "", ""}, {})->at(0);
   EXPECT_EQ(execute({newer}), 1);
   EXPECT_EQ(execute({older}), 1);
   processes->prints(older.what.id, stream::out, "still heard\n");
@@ -170,7 +170,7 @@ TEST_F(Runner, HasItsLeasesReclaimedWhenAnExecutionDies) {
   EXPECT_TRUE(eventually([&] { return reclaims == 1; }));
   EXPECT_EQ(counts.count("actor_restarted execution"), 1);
   processes->on_start({});
-  execute(*memory::make_lease_store(world)->reclaim(node, {}));
+  execute(*memory::make_lease_store(world)->reclaim({node, "", "", ""}, {}));
   processes->exits(a.what.id, 0);
   EXPECT_TRUE(ends(a.what.id));
   EXPECT_EQ(processes->starts(a.what.id), 1);

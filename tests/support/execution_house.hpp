@@ -21,6 +21,9 @@ protected:
     parent = play<runner::actor>([](runner::abandon) {});
     meet_output_log();
     meet_command_queue();
+    play<leases::actor>([this](const leases::confirm& what) {
+      return leases::confirmed{*memory::make_lease_store(world)->holds(what.command, what.token)};
+    });
     play<queries::actor>([this](const queries::stored& what) -> caf::result<output_bytes> {
       auto bytes = memory::make_command_queries(world)->bytes(what.what, 4); // in small pieces
       if (!bytes)
@@ -62,7 +65,7 @@ protected:
   }
   // The same command under a new token, as LEASES gets it.
   lease reclaimed() {
-    return memory::make_lease_store(world)->reclaim(node, {})->at(0);
+    return memory::make_lease_store(world)->reclaim({node, "", "", ""}, {})->at(0);
   }
   void execute(lease what) {
     id = what.what.id;

@@ -238,16 +238,17 @@ int stand_over(const order& what) {
   case claim::won:
     break;
   }
-  const auto fail = [&](const std::string& why) {
-    const int code = errno;
-    ::unlink((what.folder + std::string(start_suffix)).c_str()); // nothing ran: it may be tried again
-    return tell("failed " + why + ": " + std::strerror(code));
-  };
-  // Looked at behind the take: whatever delayed us came before, and who asks may have lost the command meanwhile.
-  if (what.valid_until_ms > 0 && boot_clock_now() > milliseconds(what.valid_until_ms)) {
+  // Nothing ran: it may be tried again, unless somebody has put another start file in the place of ours.
+  const auto back_out = [&](const std::string& word) {
+    if (!owns_start(what.folder, start))
+      return tell("taken");
     ::unlink((what.folder + std::string(start_suffix)).c_str());
-    return tell("late");
-  }
+    return tell(word);
+  };
+  const auto fail = [&](const std::string& why) { return back_out("failed " + why + ": " + std::strerror(errno)); };
+  // Looked at behind the take: whatever delayed us came before, and who asks may have lost the command meanwhile.
+  if (what.valid_until_ms > 0 && boot_clock_now() > milliseconds(what.valid_until_ms))
+    return back_out("late");
   failpoint::pass("shim.after_take");
   auto out = output_file(what, "out");
   auto err = output_file(what, "err");

@@ -7,6 +7,9 @@ COMMENT ON COLUMN lease.scope IS 'Runner that it runs in: nodes of the same one 
 ALTER TABLE command_result ADD COLUMN token bigint;
 COMMENT ON COLUMN command_result.token IS 'Of the lease it was written under: a repeat is told from a stale writer. NULL = it never ran';
 
+ALTER TABLE node ADD COLUMN alive_since timestamptz NOT NULL DEFAULT clock_timestamp();
+COMMENT ON COLUMN node.alive_since IS 'Since when it has counted as alive without a break: who judges others must have been there';
+
 -- Until now the scope was the last part of the tag of a boot.
 UPDATE lease SET scope = regexp_replace(start_intent, '^.*/', '');
 UPDATE queue_item SET scope = coalesce((SELECT regexp_replace(n.runner_scope, '^.*/', '') FROM node n
@@ -57,4 +60,26 @@ BEGIN
   SELECT t.command_id, t.project, t.priority, p_node, nextval('lease_token'), p_intent, clock_timestamp(), p_scope
     FROM taken t
   RETURNING *;
+END $$;
+
+-- As before, but what still waits or runs keeps the partitions of its day, however long that takes.
+CREATE OR REPLACE FUNCTION rdev_drop_partitions(p_table text, keep interval) RETURNS int LANGUAGE plpgsql AS $$
+DECLARE
+  part text;
+  d timestamptz;
+  n int := 0;
+BEGIN
+  FOR part IN SELECT c.relname FROM pg_inherits i JOIN pg_class c ON c.oid = i.inhrelid
+               WHERE i.inhparent = p_table::regclass
+                 AND CASE WHEN c.relname ~ '_[0-9]{8}$' THEN to_date(right(c.relname, 8), 'YYYYMMDD') END + 1
+                     < (clock_timestamp() - keep)::date LOOP
+    d := to_date(right(part, 8), 'YYYYMMDD')::timestamp AT TIME ZONE 'UTC';
+    CONTINUE WHEN EXISTS (SELECT 1 FROM queue_item WHERE command_id >= rdev_uuid7_floor(d)
+                                                     AND command_id < rdev_uuid7_floor(d + interval '1 day'))
+               OR EXISTS (SELECT 1 FROM lease WHERE command_id >= rdev_uuid7_floor(d)
+                                                AND command_id < rdev_uuid7_floor(d + interval '1 day'));
+    EXECUTE format('DROP TABLE %I', part);
+    n := n + 1;
+  END LOOP;
+  RETURN n;
 END $$;

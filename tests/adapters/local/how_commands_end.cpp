@@ -5,6 +5,7 @@
 
 #include <fcntl.h>
 #include <sys/mount.h>
+#include <sys/resource.h>
 #include <sys/wait.h>
 
 #include <csignal>
@@ -309,6 +310,67 @@ TEST_F(LocalRunnerEnds, AForgottenCommandLeavesNothingButAMark) {
   ASSERT_TRUE(rig.local->forget(order.id));
   EXPECT_FALSE(std::filesystem::exists(rig.folder(order.id)));
   EXPECT_EQ(*local::read_small_file(rig.folder(order.id) + ".start"), "ended\n");
+}
+
+TEST_F(LocalRunnerEnds, TheStartFileOfACommandThatMayStillRunIsNoMark) {
+  const auto order = rig.script("echo $$ > main; exec sleep 600");
+  ASSERT_TRUE(rig.local->start(order));
+  number_in(note("main"));
+  std::filesystem::remove_all(rig.folder(order.id));
+  EXPECT_EQ(*rig.local->kept(), std::vector{order.id});
+  ASSERT_TRUE(rig.local->drop_marks(std::chrono::seconds(-1)));
+  EXPECT_EQ(rig.local->start(order)->state, run_state::lost) << "never a second start";
+  EXPECT_EQ(*rig.local->end_leftovers(order.id), 0);
+}
+
+TEST_F(LocalRunnerEnds, ABackgroundChildOfWhatEndedProperlyIsNoLeftover) {
+  const auto order = rig.script("(sleep 600 & echo $! > child)");
+  rig.run(order);
+  const int child = number_in(note("child"));
+  ASSERT_TRUE(rig.local->forget(order.id));
+  EXPECT_EQ(*rig.local->end_leftovers(order.id), 0);
+  EXPECT_TRUE(alive(child));
+  ::kill(child, SIGKILL);
+}
+
+TEST_F(LocalRunnerEnds, WithoutDescriptorsItSaysThatItCannotKnow) {
+  const auto order = rig.script("echo $$ > main; exec sleep 600");
+  ASSERT_TRUE(rig.local->start(order));
+  const int main = number_in(note("main"));
+  std::vector<descriptor> all;
+  rlimit before{};
+  ASSERT_EQ(::getrlimit(RLIMIT_NOFILE, &before), 0);
+  const rlimit few{64, before.rlim_max};
+  ASSERT_EQ(::setrlimit(RLIMIT_NOFILE, &few), 0);
+  for (descriptor one(::open("/dev/null", O_RDONLY)); one; one = descriptor(::open("/dev/null", O_RDONLY)))
+    all.push_back(std::move(one));
+  EXPECT_FALSE(rig.local->status(order.id));
+  EXPECT_FALSE(rig.local->end_leftovers(order.id));
+  all.clear();
+  ASSERT_EQ(::setrlimit(RLIMIT_NOFILE, &before), 0);
+  EXPECT_TRUE(alive(main));
+  EXPECT_EQ(status_now(*rig.local, order.id).state, run_state::running);
+}
+
+TEST_F(LocalRunnerEnds, NothingIsStartedInRunFoldersThatSomebodyElseMadeAnew) {
+  std::filesystem::remove_all(rig.dir + "/run");
+  const auto other = rig.made_runner();
+  const auto order = rig.prints_and_exits("x", 0);
+  const auto refused = rig.local->start(order);
+  ASSERT_FALSE(refused);
+  EXPECT_NE(refused.error().message.find("restart"), std::string::npos);
+  ASSERT_TRUE(other->start(order));
+  EXPECT_EQ(ended(*other, order.id).exit_code, 0);
+}
+
+TEST_F(LocalRunnerEnds, AnEndOfAnotherBootIsKnownButNotWhen) {
+  const auto order = rig.prints_and_exits("x", 3);
+  rig.run(order);
+  EXPECT_TRUE(status_now(*rig.local, order.id).ended_ago);
+  rig.config.machine = "another boot";
+  const auto s = status_now(*rig.made_runner(), order.id);
+  EXPECT_EQ(s.exit_code, 3);
+  EXPECT_FALSE(s.ended_ago);
 }
 
 TEST_F(LocalRunnerEnds, StartsNothingWithoutRoom) {

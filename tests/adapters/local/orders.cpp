@@ -104,18 +104,15 @@ TEST_F(RunFiles, TheStartFileIsTakenOnce) {
   EXPECT_EQ(take_start(folder, first), claim::won);
   EXPECT_EQ(take_start(folder, second), claim::taken);
   EXPECT_EQ(take_start(folder + "/nowhere/one", second), claim::failed);
-  bool being_written = false;
-  EXPECT_FALSE(read_start(folder, being_written));
-  EXPECT_TRUE(being_written);
+  start_record record;
+  EXPECT_EQ(read_start(folder, record), start_file::being_written);
   ASSERT_TRUE(write_start(first, {start_mark::run, 42, 4711, {7, 8}, "tag/1"}));
-  const auto record = read_start(folder, being_written);
-  ASSERT_TRUE(record);
-  EXPECT_FALSE(being_written);
-  EXPECT_EQ(record->mark, start_mark::run);
-  EXPECT_EQ(record->pipes, (std::array<std::uint64_t, 2>{7, 8}));
-  EXPECT_EQ(record->shim, 42);
-  EXPECT_EQ(record->starttime, 4711U);
-  EXPECT_EQ(record->boot_tag, "tag/1");
+  ASSERT_EQ(read_start(folder, record), start_file::there);
+  EXPECT_EQ(record.mark, start_mark::run);
+  EXPECT_EQ(record.pipes, (std::array<std::uint64_t, 2>{7, 8}));
+  EXPECT_EQ(record.shim, 42);
+  EXPECT_EQ(record.starttime, 4711U);
+  EXPECT_EQ(record.boot_tag, "tag/1");
 }
 
 TEST_F(RunFiles, AStartFileThatWasReplacedIsNoLongerOnesOwn) {
@@ -124,10 +121,10 @@ TEST_F(RunFiles, AStartFileThatWasReplacedIsNoLongerOnesOwn) {
   EXPECT_TRUE(owns_start(folder, mine));
   for (const auto mark : {start_mark::lost, start_mark::ended, start_mark::cancelled}) {
     ASSERT_TRUE(replace_start(folder, mark));
-    bool being_written = false;
-    const auto record = read_start(folder, being_written);
-    ASSERT_TRUE(record);
-    EXPECT_EQ(record->mark, mark);
+    start_record record;
+    ASSERT_EQ(read_start(folder, record), start_file::there);
+    EXPECT_EQ(record.mark, mark);
+    EXPECT_EQ(is_ended_mark(folder + ".start"), mark == start_mark::ended);
     EXPECT_FALSE(owns_start(folder, mine));
   }
 }
@@ -135,9 +132,8 @@ TEST_F(RunFiles, AStartFileThatWasReplacedIsNoLongerOnesOwn) {
 TEST_F(RunFiles, AHalfWrittenStartFileIsStillBeingWritten) {
   for (const auto* half : {"", "r", "run 42 47", "run 42 4711 ta", "cancell"}) {
     std::ofstream(folder + ".start") << half;
-    bool being_written = false;
-    EXPECT_FALSE(read_start(folder, being_written)) << half;
-    EXPECT_TRUE(being_written) << half;
+    start_record record;
+    EXPECT_EQ(read_start(folder, record), start_file::being_written) << half;
   }
 }
 

@@ -113,7 +113,7 @@ TEST_F(States, AreThoseOfThePicture) {
       [&](const command_id& id) { cancel(id, cancel_reason::user); },
       [&](const command_id& id) { cancel(id, cancel_reason::timeout); },
       [&](const command_id&) { change_owner(); },
-      [&](const command_id&) { (void)leases->reclaim(node.id, {}); },
+      [&](const command_id&) { (void)leases->reclaim(node, {}); },
       [&](const command_id& id) { write_output(id); },
       [&](const command_id&) { (void)leases->upkeep(); },
   };

@@ -248,9 +248,9 @@ TEST_P(CommandStore, ACancelOfARunningCommandIsAWishForItsOwner) {
   EXPECT_EQ(cancel(l.what.id, cancel_reason::user), cancel_verdict::requested);
   EXPECT_EQ(status_of(l.what.id), command_status::running);
   EXPECT_TRUE(value_of(queries->find(l.what.id))->cancel_requested);
-  EXPECT_EQ(value_of(leases->held(node.id)).at(0).cancel, cancel_reason::timeout) << "the first reason wins";
+  EXPECT_EQ(value_of(leases->held(node)).at(0).cancel, cancel_reason::timeout) << "the first reason wins";
   EXPECT_TRUE(completed(l, command_status::timed_out));
-  EXPECT_TRUE(value_of(leases->held(node.id)).empty());
+  EXPECT_TRUE(value_of(leases->held(node)).empty());
   EXPECT_EQ(cancel(l.what.id), cancel_verdict::ended);
 }
 

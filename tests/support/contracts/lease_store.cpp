@@ -23,7 +23,7 @@ TEST_P(LeaseStore, ReclaimGivesANewTokenToEachLeaseOfThisNodeOnly) {
   const auto theirs = value_of(commands->claim({other.id, machine, 10, 64, here})).at(0);
   ASSERT_TRUE(
       appended(mine, {piece(3, stream::out, 0, "abc"), piece(4, stream::err, 0, "x"), marker(5, stream::out, 3)}));
-  const auto again = value_of(leases->reclaim(node.id, {}));
+  const auto again = value_of(leases->reclaim(node, {}));
   ASSERT_EQ(again.size(), 1U);
   EXPECT_EQ(again[0].what.id, mine.what.id);
   EXPECT_GT(again[0].token, mine.token);
@@ -44,7 +44,7 @@ TEST_P(LeaseStore, AReclaimedLeaseHasItsEnvironmentAndItsCancelWish) {
   submitted(one);
   claimed();
   cancel(one.what.id, cancel_reason::timeout);
-  const auto again = value_of(leases->reclaim(node.id, {}));
+  const auto again = value_of(leases->reclaim(node, {}));
   ASSERT_EQ(again.size(), 1U);
   EXPECT_EQ(again[0].cancel, cancel_reason::timeout);
   EXPECT_EQ(again[0].next_seq, seq_first_chunk);
@@ -65,8 +65,8 @@ TEST_P(LeaseStore, AdoptsOnlyFromNodesThatAreGone) {
   EXPECT_GT(got[0].token, l.token);
   EXPECT_EQ(got[0].attempt, 2);
   EXPECT_FALSE(completed(l));
-  EXPECT_TRUE(value_of(leases->reclaim(node.id, {})).empty());
-  EXPECT_EQ(value_of(leases->reclaim(other.id, {})).size(), 1U);
+  EXPECT_TRUE(value_of(leases->reclaim(node, {})).empty());
+  EXPECT_EQ(value_of(leases->reclaim(other, {})).size(), 1U);
 }
 
 TEST_P(LeaseStore, ANodeThatDoesNotBeatExpires) {
@@ -106,7 +106,7 @@ TEST_P(LeaseStore, TellsWhatANodeHoldsAndWhatOfItIsToBeCancelled) {
   const auto a = running("a");
   const auto b = running("b");
   cancel(a.what.id);
-  auto held = value_of(leases->held(node.id));
+  auto held = value_of(leases->held(node));
   ASSERT_EQ(held.size(), 2U);
   if (held[0].command != a.what.id)
     std::swap(held[0], held[1]);
@@ -114,25 +114,25 @@ TEST_P(LeaseStore, TellsWhatANodeHoldsAndWhatOfItIsToBeCancelled) {
   EXPECT_EQ(held[0].cancel, cancel_reason::user);
   EXPECT_EQ(held[1].command, b.what.id);
   EXPECT_FALSE(held[1].cancel);
-  EXPECT_TRUE(value_of(leases->held(node_id::make())).empty());
+  EXPECT_TRUE(value_of(leases->held(another())).empty());
 }
 
 TEST_P(LeaseStore, ReclaimsOnlyWhatIsNamed) {
   const auto a = running("a");
   const auto b = running("b");
   const std::vector<command_id> only{a.what.id};
-  const auto got = value_of(leases->reclaim(node.id, only));
+  const auto got = value_of(leases->reclaim(node, only));
   ASSERT_EQ(got.size(), 1U);
   EXPECT_EQ(got[0].what.id, a.what.id);
   EXPECT_TRUE(completed(b)) << "its token is as it was";
-  EXPECT_TRUE(value_of(leases->reclaim(node_id::make(), only)).empty()) << "it is somebody else's";
+  EXPECT_TRUE(value_of(leases->reclaim(another(), only)).empty()) << "it is somebody else's";
 }
 
 TEST_P(LeaseStore, SaysWhetherATokenStillStands) {
   const auto l = running();
   EXPECT_TRUE(value_of(leases->holds(l.what.id, l.token)));
   EXPECT_FALSE(value_of(leases->holds(l.what.id, l.token + 1000)));
-  const auto again = value_of(leases->reclaim(node.id, {})).at(0);
+  const auto again = value_of(leases->reclaim(node, {})).at(0);
   EXPECT_FALSE(value_of(leases->holds(l.what.id, l.token)));
   ASSERT_TRUE(completed(again));
   EXPECT_FALSE(value_of(leases->holds(again.what.id, again.token)));
@@ -151,6 +151,43 @@ TEST_P(LeaseStore, CommandsOfAnotherRunnerAreAdoptedOnlyAfterItsPatience) {
   EXPECT_EQ(got[0].scope, here) << "so that it knows that it cannot attach to it";
 }
 
+TEST_P(LeaseStore, WhoHasJustComeBackDoesNotJudgeOthers) {
+  running();
+  auto stranger = another();
+  stranger.runner_scope = "scope-2";
+  // An outage of the database: both rows expire; the stranger is the first to be back.
+  ASSERT_TRUE(value_of(leases->beat(stranger, std::chrono::milliseconds(-1))));
+  ASSERT_TRUE(value_of(leases->beat(node, -minutes(5))));
+  EXPECT_FALSE(value_of(leases->beat(stranger, minutes(1))));
+  EXPECT_TRUE(value_of(leases->adopt(stranger, 10, minutes(1))).empty());
+}
+
+TEST_P(LeaseStore, CommandsOfANodeThatHasAnotherRunnerNowAreForItsFormerNeighbours) {
+  const auto l = running();
+  auto moved = node;
+  moved.runner_scope = "scope-2";
+  ASSERT_TRUE(value_of(leases->beat(moved, minutes(1))));
+  EXPECT_TRUE(value_of(leases->reclaim(moved, {})).empty());
+  EXPECT_TRUE(value_of(leases->held(moved)).empty());
+  EXPECT_TRUE(value_of(leases->adopt(moved, 10, minutes(1))).empty()) << "not before its patience";
+  const auto neighbour = another();
+  ASSERT_TRUE(value_of(leases->beat(neighbour, minutes(1))));
+  const auto got = value_of(leases->adopt(neighbour, 10, minutes(1)));
+  ASSERT_EQ(got.size(), 1U);
+  EXPECT_EQ(got[0].what.id, l.what.id);
+}
+
+TEST_P(LeaseStore, ANodeThatMovedEndsItsFormerCommandsItselfWhenNobodyElseDoes) {
+  const auto l = running();
+  auto moved = node;
+  moved.runner_scope = "scope-2";
+  ASSERT_TRUE(value_of(leases->beat(moved, minutes(1))));
+  const auto got = value_of(leases->adopt(moved, 10, std::chrono::milliseconds(0)));
+  ASSERT_EQ(got.size(), 1U);
+  EXPECT_EQ(got[0].what.id, l.what.id);
+  EXPECT_EQ(got[0].scope, here);
+}
+
 TEST_P(LeaseStore, ANodeThatDoesNotCountAsAliveGetsNothing) {
   running("a");
   submitted("b");
@@ -167,10 +204,10 @@ TEST_P(LeaseStore, ANodeThatDoesNotCountAsAliveGetsNothing) {
 TEST_P(LeaseStore, ATakenOverLeaseSaysThatTheCapWasReached) {
   const auto l = running();
   ASSERT_TRUE(appended(l, {piece(3, stream::out, 0, "abc")}));
-  const auto second = value_of(leases->reclaim(node.id, {})).at(0);
+  const auto second = value_of(leases->reclaim(node, {})).at(0);
   EXPECT_FALSE(second.capped);
   ASSERT_TRUE(appended(second, {marker(4, stream::out, 3)}));
-  EXPECT_TRUE(value_of(leases->reclaim(node.id, {})).at(0).capped);
+  EXPECT_TRUE(value_of(leases->reclaim(node, {})).at(0).capped);
 }
 
 TEST_P(LeaseStore, NamesTheCommandsThatAreOver) {

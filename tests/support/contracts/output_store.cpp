@@ -33,7 +33,7 @@ TEST_P(OutputStore, RefusesOutputBehindTheEnd) {
 TEST_P(OutputStore, RefusesTheFormerOwnerAfterATakeOver) {
   const auto l = running();
   ASSERT_TRUE(appended(l, {piece(3, stream::out, 0, "mine")}));
-  ASSERT_EQ(value_of(leases->reclaim(node.id, {})).size(), 1U);
+  ASSERT_EQ(value_of(leases->reclaim(node, {})).size(), 1U);
   EXPECT_FALSE(appended(l, {piece(4, stream::out, 4, "late")}));
   EXPECT_FALSE(completed(l));
 }
