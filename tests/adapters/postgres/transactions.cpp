@@ -232,4 +232,16 @@ TEST_F(Transactions, RecordsOfTheAuditLogStandThereWhole) {
                                            "FORBIDDEN", "10.0.0.1", "req_9", "trace", "v\\"}));
 }
 
+TEST_F(Transactions, ThePartitionsOfWhatStillWaitsAreKept) {
+  db.run(
+      "DO $$ BEGIN EXECUTE format('CREATE TABLE output_chunk_20200101 PARTITION OF output_chunk FOR VALUES FROM (%L) "
+      "TO (%L)', rdev_uuid7_floor('2020-01-01 00:00Z'), rdev_uuid7_floor('2020-01-02 00:00Z')); END $$");
+  db.run("INSERT INTO queue_item (command_id, project, priority, ready_at, eff_ms, scope) "
+         "VALUES (rdev_uuid7_floor('2020-01-01 12:00Z'), 'demo', 2, now(), 0, 'scope-1')");
+  EXPECT_EQ(db.one("SELECT rdev_drop_partitions('output_chunk', '1 day')"), "0");
+  db.run("DELETE FROM queue_item");
+  EXPECT_EQ(db.one("SELECT rdev_drop_partitions('output_chunk', '1 day')"), "1");
+  EXPECT_EQ(db.one("SELECT to_regclass('output_chunk_20200101') IS NULL"), "t");
+}
+
 } // namespace rdev::test
