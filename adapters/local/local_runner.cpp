@@ -220,7 +220,7 @@ public:
     if (now && now->state == run_state::running)
       return failure{fault::invalid, "a running command cannot be forgotten"};
     watcher_.remove(id);
-    if (!replace_start(folder_of(id), start_mark::ended))
+    if (!mark_ended(folder_of(id)))
       return unavailable("cannot write to " + run_dir_);
     std::error_code error;
     fs::remove_all(folder_of(id), error);

@@ -76,6 +76,12 @@ bool replace_start(const std::string& folder, start_mark mark) {
          ::rename(temporary.c_str(), path.c_str()) == 0;
 }
 
+bool mark_ended(const std::string& folder) {
+  const auto text = std::string(word_of(start_mark::ended)) + "\n";
+  const descriptor file(::open(start_path(folder).c_str(), O_CREAT | O_WRONLY | O_CLOEXEC, 0600));
+  return file && write_all(file.get(), text) && ::ftruncate(file.get(), static_cast<off_t>(text.size())) == 0;
+}
+
 bool owns_start(const std::string& folder, const descriptor& file) {
   struct stat mine {};
   struct stat there {};

@@ -43,6 +43,9 @@ struct start_record {
 bool write_start(const descriptor& file, const start_record& record);
 // Puts another start file in the place of whatever is there, in one step.
 bool replace_start(const std::string& folder, start_mark mark);
+// Makes it `ended`, in place: a file system may flush a file that is renamed over another one, and this is for every
+// command. A death in the middle leaves `ended` with a rest behind it, which is read as such and mended by the sweep.
+bool mark_ended(const std::string& folder);
 // Whether the start file is still this one.
 bool owns_start(const std::string& folder, const descriptor& file);
 // What is to be read of a start file. Whoever cannot read it knows nothing: not even that it is not there.

@@ -129,6 +129,26 @@ TEST_F(RunFiles, AStartFileThatWasReplacedIsNoLongerOnesOwn) {
   }
 }
 
+TEST_F(RunFiles, AnEndIsMarkedWhateverStoodThere) {
+  descriptor mine;
+  ASSERT_EQ(take_start(folder, mine), claim::won);
+  ASSERT_TRUE(write_start(mine, {start_mark::run, 42, 4711, {7, 8}, "tag/1"}));
+  for (int i = 0; i < 2; ++i) { // also a second time
+    ASSERT_TRUE(mark_ended(folder));
+    start_record record;
+    ASSERT_EQ(read_start(folder, record), start_file::there);
+    EXPECT_EQ(record.mark, start_mark::ended);
+    EXPECT_TRUE(is_ended_mark(folder + ".start"));
+  }
+  std::ofstream(folder + ".start") << "ended\n42 4711 7 8 tag/1\n"; // a death before the rest was cut off
+  start_record record;
+  ASSERT_EQ(read_start(folder, record), start_file::there);
+  EXPECT_EQ(record.mark, start_mark::ended);
+  std::filesystem::remove(folder + ".start");
+  ASSERT_TRUE(mark_ended(folder)) << "what was never started";
+  EXPECT_TRUE(is_ended_mark(folder + ".start"));
+}
+
 TEST_F(RunFiles, AHalfWrittenStartFileIsStillBeingWritten) {
   for (const auto* half : {"", "r", "run 42 47", "run 42 4711 ta", "cancell"}) {
     std::ofstream(folder + ".start") << half;
