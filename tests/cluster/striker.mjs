@@ -4,13 +4,13 @@ import path from 'node:path';
 import { sleep, waitFor } from '../e2e/support.mjs';
 import { idOf } from './history.mjs';
 import { commandId } from './ids.mjs';
-import { states } from './plan.mjs';
+import { lease, states } from './plan.mjs';
 
 const nothing = () => Object.fromEntries(states.map((state) => [state, 0]));
 
 export class Striker {
   deaths = [];
-  strikes = { kill: 0, freeze: 0, failpoint: {} };
+  strikes = { kill: 0, freeze: 0, extra: 0, failpoint: {} };
   struck = nothing(); // how many commands were in which state when it struck
   #arms;
   #over = false; // no more failpoints
@@ -30,8 +30,9 @@ export class Striker {
         this.#guard(nodes.at(-1));
       }
       await sleep(strike.wait);
-      while (!(await this.#strike(i, strike)));
-      this.clients.strikesDone = i + 1;
+      while (!(await this.#strike(i + 1, strike)));
+      this.clients.strikesDone += 1;
+      if (i + 1 === Math.ceil(this.plan.strikes.length * 0.75)) await this.#insist();
     }
     await Promise.all(nodes.map((node) => node.recovery));
     this.#over = true;
@@ -81,7 +82,7 @@ export class Striker {
   }
 
   // False if the node was gone before it could be struck.
-  async #strike(i, { kind, node: which, nodes, early, aim, away }) {
+  async #strike(what, { kind, node: which, nodes, early, aim, away }, countAs = kind) {
     const here = this.cluster.nodes.slice(0, nodes);
     const fit = (node) => node.lives && !node.frozen && !node.stopped && (early || node.serves);
     // The wanted node, or another one when that one is away already.
@@ -90,8 +91,8 @@ export class Striker {
     const counts = await this.#aim(aim);
     if (!fit(node)) return false;
     this.#count(counts);
-    this.strikes[kind] += 1;
-    this.log(`strike ${i + 1}: ${kind} ${node.name} for ${away} ms, aim ${aim}, ${JSON.stringify(counts)}`);
+    this.strikes[countAs] += 1;
+    this.log(`strike ${what}: ${kind} ${node.name} for ${away} ms, aim ${aim}, ${JSON.stringify(counts)}`);
     if (kind === 'kill') {
       node.away = away;
       await node.kill9();
@@ -101,6 +102,25 @@ export class Striker {
     node.recovery = sleep(away).then(() => node.thaw());
     if (nodes === 1) await node.recovery; // there is nobody else to strike meanwhile
     return true;
+  }
+
+  #missing(name) {
+    return !this.strikes.failpoint[name];
+  }
+
+  // Strikes on, beyond the plan, until every failpoint of the plan was hit; gives up when the commands run out. A node
+  // that is armed with a missing one is spared, if it can be: a take-over needs a survivor.
+  async #insist() {
+    const missing = () => this.plan.arms.some(({ name }) => this.#missing(name));
+    const { nodes } = this.cluster;
+    const most = this.plan.strikes.length;
+    for (let extra = 0; missing() && extra < most; ++extra) {
+      const spared = nodes.findIndex(({ armed }) => armed && this.#missing(armed.name));
+      const node = spared < 0 ? extra % nodes.length : (spared + 1) % nodes.length;
+      const strike = { kind: 'kill', node, nodes: nodes.length, aim: 'running', away: lease + 1500 };
+      if (!(await this.#strike(`extra ${extra}`, strike, 'extra'))) continue;
+      this.clients.strikesDone += 0.2;
+    }
   }
 
   // From here on nothing is to happen to it any more.
@@ -144,12 +164,15 @@ export class Striker {
   }
 
   // The next failpoint of the plan, first one that was never hit. What was struck before it got there has two more
-  // tries.
+  // tries, and comes up again later if it is still missing.
   #arm(node, by) {
     const again = by === 'striker' && node.armed && node.tries < 3;
     node.tries = again ? node.tries + 1 : 1;
-    const missing = this.#arms.findIndex(({ name }) => !this.strikes.failpoint[name]);
-    if (!again) [node.armed] = this.#arms.splice(Math.max(0, missing), 1);
+    if (!again) {
+      if (by === 'striker' && node.armed && this.#missing(node.armed.name)) this.#arms.push(node.armed);
+      const next = this.#arms.findIndex(({ name }) => this.#missing(name));
+      [node.armed] = this.#arms.splice(Math.max(0, next), 1);
+    }
     if (this.#over) node.armed = undefined;
     return node.armed ? `${node.armed.name}:${node.armed.action}:${node.armed.nth}` : '';
   }
