@@ -1,10 +1,10 @@
 #include "adapters/local/local_projects.hpp"
 
 #include "adapters/local/run_files.hpp"
+#include "adapters/local/shim_starter.hpp"
 
 #include <dirent.h>
 #include <fcntl.h>
-#include <pwd.h>
 #include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -136,7 +136,7 @@ public:
         out.push_back(std::move(*found));
     if (error)
       return failure{fault::unavailable, "cannot read the projects folder: " + error.message()};
-    std::sort(out.begin(), out.end(), [](const auto& a, const auto& b) { return a.id < b.id; });
+    std::sort(out.begin(), out.end(), [](const project& a, const project& b) { return a.id < b.id; });
     return out;
   }
 
@@ -245,18 +245,14 @@ result<std::shared_ptr<project_host>> make_local_projects(local_projects_config 
   fs::create_directories(config.records_dir, error);
   if (::chmod(config.projects_dir.c_str(), 0711) != 0 || ::chmod(config.records_dir.c_str(), 0700) != 0)
     return unavailable("cannot use " + config.projects_dir);
-  uid_t uid = ::geteuid();
-  gid_t gid = ::getegid();
-  if (uid == 0 && !config.user.empty()) {
-    const auto* entry = ::getpwnam(config.user.c_str());
-    if (entry == nullptr)
-      return failure{fault::invalid, "runner.local.user: there is no user '" + config.user + "'"};
-    uid = entry->pw_uid;
-    gid = entry->pw_gid;
-  }
+  const auto who = local::find_account(config.user);
+  if (!who)
+    return who.error();
   const auto lock = lock_of(config.records_dir);
   if (!lock)
     return lock.error();
+  const auto uid = who->change ? who->uid : ::geteuid();
+  const auto gid = who->change ? who->gid : ::getegid();
   auto out = std::make_shared<local_projects>(std::move(config), uid, gid);
   out->clear_graves();
   return std::shared_ptr<project_host>(std::move(out));

@@ -120,14 +120,17 @@ result<account> find_account(const std::string& user) {
   account out;
   if (user.empty() || ::geteuid() != 0)
     return out;
-  const auto* entry = ::getpwnam(user.c_str());
-  if (entry == nullptr)
+  passwd entry{};
+  passwd* found = nullptr;
+  std::array<char, 16384> texts{};
+  ::getpwnam_r(user.c_str(), &entry, texts.data(), texts.size(), &found);
+  if (found == nullptr)
     return failure{fault::invalid, "runner.local.user: there is no user '" + user +
                                        "'; make it with: useradd --system " +
                                        "--no-create-home --shell /usr/sbin/nologin " + user};
   out.change = true;
-  out.uid = entry->pw_uid;
-  out.gid = entry->pw_gid;
+  out.uid = entry.pw_uid;
+  out.gid = entry.pw_gid;
   int n = 64;
   out.groups.resize(64);
   ::getgrouplist(user.c_str(), out.gid, out.groups.data(), &n);
