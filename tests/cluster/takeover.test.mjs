@@ -180,13 +180,16 @@ describe('while no server lives', () => {
     await reader.grown(20);
     const ends = await a.submit(`echo $$ >>starts-ends; echo up
       while [ ! -e away ]; do sleep 0.05; done; echo down; exit 5`);
-    const due = await a.submit(`echo $$ >>starts-due; echo up
-      (trap '' TERM; while :; do sleep 0.2; done) & setsid sleep 600 & wait`, { timeout_seconds: 2 });
     const folder = await a.submit('echo $$ >>starts-folder; echo up; setsid sleep 600 & wait');
     const silent = await a.submit('echo $$ >>starts-silent; setsid sleep 600 & wait');
     const shim = await a.submit(`echo $$ >>starts-shim; echo up; trap '' PIPE TERM; setsid sleep 600 & wait`);
-    for (const [name, id] of Object.entries({ ends, due, folder, silent, shim })) await running(name, id);
-    for (const id of [ends, due, folder, shim]) await a.follow(id, { until: (frame) => frame.event === 'output' });
+    for (const [name, id] of Object.entries({ ends, folder, silent, shim })) await running(name, id);
+    for (const id of [ends, folder, shim]) await a.follow(id, { until: (frame) => frame.event === 'output' });
+    // The last one, and long enough for a slow machine: it must not end before the server does.
+    const due = await a.submit(`echo $$ >>starts-due; echo up
+      (trap '' TERM; while :; do sleep 0.2; done) & setsid sleep 600 & wait`, { timeout_seconds: 6 });
+    await running('due', due);
+    await a.follow(due, { until: (frame) => frame.event === 'output' });
     await a.kill9();
     const died = Date.now();
     assert.notEqual(a.processesOf(due).length, 0, 'the time-out falls when the server is dead');
