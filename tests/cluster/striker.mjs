@@ -108,8 +108,8 @@ export class Striker {
     return !this.strikes.failpoint[name];
   }
 
-  // Strikes on, beyond the plan, until every failpoint of the plan was hit; gives up when the commands run out. A node
-  // that is armed with a missing one is spared, if it can be: a take-over needs a survivor.
+  // Strikes on, beyond the plan, until every failpoint of the plan was hit; gives up after as many strikes as were
+  // planned. A node that is armed with a missing one is spared, if it can be: a take-over needs a survivor.
   async #insist() {
     const missing = () => this.plan.arms.some(({ name }) => this.#missing(name));
     const { nodes } = this.cluster;
