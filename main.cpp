@@ -297,6 +297,7 @@ int run_house(house& h, const settings& s, const sigset_t& ending) {
       ::sigwait(&ending, &signal);
       h.log->info("draining", {{"signal", std::int64_t{signal}}});
       drain(**front, self, peers, s);
+      gate.close(); // while those are still there whom its answers are for
     } else {
       code = complain(published.error());
     }

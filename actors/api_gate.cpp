@@ -26,6 +26,10 @@ api_gate::api_gate(caf::actor_system& system, surroundings around, std::chrono::
 }
 
 api_gate::~api_gate() {
+  close();
+}
+
+void api_gate::close() {
   port_->close();
 }
 

@@ -14,6 +14,8 @@ public:
   // `deadline` = how long a request may take; INGRESS ends overdue requests a little earlier.
   api_gate(caf::actor_system& system, surroundings around, std::chrono::milliseconds deadline);
   ~api_gate() override;
+  // From now on every call is answered at once, with a refusal that says so; no other thread is in a `done` any more.
+  void close();
 
   void perform(api_request request, std::function<void(api_reply)> done) override;
   void next(const stream_opened& opened, event_position position, std::chrono::milliseconds wait,

@@ -3,7 +3,6 @@
 #include <caf/actor_control_block.hpp>
 #include <caf/exit_reason.hpp>
 
-#include <condition_variable>
 #include <vector>
 
 namespace rdev {
@@ -26,8 +25,10 @@ reply_port::reply_port(caf::actor_config& config)
 
 reply_port::~reply_port() = default;
 
-caf::message_id reply_port::note(std::chrono::milliseconds deadline, answer_to done) {
+std::optional<caf::message_id> reply_port::note(std::chrono::milliseconds deadline, answer_to& done) {
   std::lock_guard guard(mutex_);
+  if (closed_)
+    return std::nullopt;
   const auto call = caf::make_message_id(++last_);
   calls_.emplace(call.response_id().integer_value(), under_way{std::move(done), clock::now() + deadline});
   return call;
@@ -43,8 +44,12 @@ void reply_port::finish(caf::message_id response, caf::message reply) {
       return;
     done = std::move(found->second.done);
     calls_.erase(found);
+    ++calling_;
   }
   done(std::move(reply));
+  std::lock_guard guard(mutex_);
+  if (--calling_ == 0)
+    quiet_.notify_all();
 }
 
 void reply_port::enqueue(caf::mailbox_element_ptr what, caf::execution_unit*) {
@@ -79,6 +84,8 @@ void reply_port::close() {
     closed_ = true;
   }
   sweep();
+  std::unique_lock lock(mutex_);
+  quiet_.wait(lock, [this] { return calling_ == 0; });
 }
 
 void reply_port::on_destroy() {

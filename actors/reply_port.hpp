@@ -9,8 +9,10 @@
 #include <caf/sec.hpp>
 
 #include <chrono>
+#include <condition_variable>
 #include <functional>
 #include <mutex>
+#include <optional>
 #include <thread>
 #include <unordered_map>
 
@@ -27,14 +29,17 @@ public:
   // Asks `whom`; `done` is called exactly once, at the latest a sweep after `deadline`.
   template <class Message>
   void ask(const caf::strong_actor_ptr& whom, std::chrono::milliseconds deadline, Message what, answer_to done) {
-    const auto call = note(deadline, std::move(done));
-    if (whom)
-      whom->enqueue(caf::make_mailbox_element(ctrl(), call, {}, std::move(what)), nullptr);
+    const auto call = note(deadline, done);
+    if (!call)
+      done(caf::make_message(caf::make_error(caf::sec::request_receiver_down)));
+    else if (whom)
+      whom->enqueue(caf::make_mailbox_element(ctrl(), *call, {}, std::move(what)), nullptr);
     else
-      finish(call.response_id(), caf::make_message(caf::make_error(caf::sec::request_receiver_down)));
+      finish(call->response_id(), caf::make_message(caf::make_error(caf::sec::request_receiver_down)));
   }
 
-  // Ends every call under way with an error; later ones too. Nothing is called any more after this returns.
+  // Ends every call under way with an error; a later one ends at once, before ask() returns. When this returns no
+  // other thread is in a `done` any more. Not to be called from one.
   void close();
 
   void enqueue(caf::mailbox_element_ptr what, caf::execution_unit* unit) override;
@@ -49,13 +54,16 @@ private:
     clock::time_point until;
   };
 
-  caf::message_id note(std::chrono::milliseconds deadline, answer_to done);
+  // Takes `done`, unless the port is closed.
+  std::optional<caf::message_id> note(std::chrono::milliseconds deadline, answer_to& done);
   void finish(caf::message_id response, caf::message reply);
   void sweep();
 
   std::mutex mutex_;
   std::unordered_map<std::uint64_t, under_way> calls_;
   std::uint64_t last_ = 0;
+  std::size_t calling_ = 0; // threads that hand a reply over
+  std::condition_variable quiet_;
   bool closed_ = false;
   std::jthread sweeper_; // last: it uses all of the above
 };

@@ -30,7 +30,7 @@ public:
       const auto page = std::move(*pending_);
       pending_.reset();
       auto out = piece_of(page, pending_offset_);
-      if (!out.bytes.empty())
+      if (!out.slices.empty())
         return done(std::move(out));
     }
     house_.read_on({id_, which_, range_.from},
@@ -54,12 +54,12 @@ private:
       if (end > range_.from && at < range_.to) {
         const auto first = range_.from - at;
         const auto size = std::min(end, range_.to) - range_.from;
-        out.bytes += bytes.substr(static_cast<std::size_t>(first), static_cast<std::size_t>(size));
+        out.slices.push_back({c.bytes, bytes.substr(static_cast<std::size_t>(first), static_cast<std::size_t>(size))});
         range_.from += size;
       }
       at = end;
     }
-    out.last = range_.from >= range_.to || out.bytes.empty();
+    out.last = range_.from >= range_.to || out.slices.empty();
     return out;
   }
 

@@ -3,6 +3,7 @@
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
 #include <sys/socket.h>
+#include <sys/uio.h>
 
 #include <array>
 #include <cerrno>
@@ -18,13 +19,14 @@ constexpr int most_events = 256;
 constexpr auto sweep_interval = std::chrono::milliseconds(250);
 constexpr auto linger_limit = std::chrono::milliseconds(2000); // for a client that still sends what nobody will read
 constexpr std::size_t read_bytes = 64 * 1024;
-constexpr std::size_t kept_buffer = 64 * 1024; // what a connection may keep of a large reply's memory
-constexpr const char* go_on = "HTTP/1.1 100 Continue\r\n\r\n";
+constexpr std::size_t most_slices = 64; // in one system call
+constexpr int most_in_a_row = 16;       // requests, or pieces, of one connection before the others have their turn
+constexpr std::string_view continue_line = "HTTP/1.1 100 Continue\r\n\r\n";
 
 } // namespace
 
 struct event_loop::connection {
-  enum class phase : std::uint8_t { reading, waiting, sending, lingering };
+  enum class phase : std::uint8_t { reading, waiting, sending, lingering, closed };
 
   connection(std::uint64_t number, descriptor fd, const ip_address& from, const request_limits& limits)
       : id(number), socket(std::move(fd)), peer(from), reader(limits) {
@@ -36,22 +38,29 @@ struct event_loop::connection {
   connection(const connection&) = delete;
   connection& operator=(const connection&) = delete;
 
+  [[nodiscard]] bool all_sent() const {
+    return text.empty() && next_slice == slices.size();
+  }
+
   std::uint64_t id;
   descriptor socket;
   ip_address peer;
   request_reader reader;
   phase now = phase::reading;
-  std::uint32_t wanted = EPOLLIN;
-  clock::time_point until; // when patience ends in this phase
   bool in_request = false; // some of a request has come
   bool head_only = false;  // of the request under way
   bool keep_alive = false; // after the reply under way
-  bool at_eof = false;     // the client sends no more
+  bool asked_for_piece = false;
+  std::uint32_t wanted = EPOLLIN; // what epoll looks for
+  clock::time_point until;        // when patience ends in this phase
 
-  std::string out; // of the reply under way: what is still to be sent, from `sent` on
+  // Of the reply under way, what is still to be sent: `text` from `sent` on, then the slices from `next_slice` on, of
+  // which `sent` bytes are gone when there is no text.
+  std::string text;
+  std::vector<slice> slices;
+  std::size_t next_slice = 0;
   std::size_t sent = 0;
   std::shared_ptr<feed> rest;
-  bool asked_for_piece = false;
   std::function<void()> finished;
 };
 
@@ -72,51 +81,63 @@ event_loop::~event_loop() {
 }
 
 void event_loop::post(task what) {
+  if (std::this_thread::get_id() == thread_.get_id()) {
+    own_.push_back(std::move(what));
+    return;
+  }
   bool first = false;
   {
     std::lock_guard guard(mutex_);
     first = tasks_.empty();
     tasks_.push_back(std::move(what));
   }
-  if (!first || std::this_thread::get_id() == thread_.get_id())
-    return; // the loop is awake, or has been woken
+  if (!first)
+    return; // the loop has been woken
   const std::uint64_t one = 1;
   [[maybe_unused]] const auto n = ::write(wake_.get(), &one, sizeof one);
 }
 
-template <class What>
-void event_loop::post_to(std::uint64_t id, What what) {
-  post([this, id, what = std::move(what)]() mutable {
-    if (const auto found = connections_.find(id); found != connections_.end())
-      what(*found->second);
-  });
+event_loop::connection* event_loop::find(std::uint64_t id) {
+  const auto found = connections_.find(id);
+  return found == connections_.end() ? nullptr : found->second.get();
+}
+
+event_loop::connection* event_loop::take(descriptor socket, const ip_address& peer) {
+  const auto id = ++last_id_;
+  auto c = std::make_unique<connection>(id, std::move(socket), peer, config_.limits);
+  c->until = clock::now() + config_.keep_alive;
+  epoll_event event{};
+  event.events = c->wanted;
+  event.data.u64 = id;
+  if (draining_ || ::epoll_ctl(epoll_.get(), EPOLL_CTL_ADD, c->socket.get(), &event) != 0) {
+    --count_;
+    return nullptr;
+  }
+  return connections_.emplace(id, std::move(c)).first->second.get();
 }
 
 void event_loop::adopt(descriptor socket, const ip_address& peer) {
   ++count_;
-  post([this, fd = std::make_shared<descriptor>(std::move(socket)), peer] {
-    const auto id = ++last_id_;
-    auto c = std::make_unique<connection>(id, std::move(*fd), peer, config_.limits);
-    c->until = clock::now() + config_.keep_alive;
-    epoll_event event{};
-    event.events = c->wanted;
-    event.data.u64 = id;
-    if (draining_ || ::epoll_ctl(epoll_.get(), EPOLL_CTL_ADD, c->socket.get(), &event) != 0)
-      --count_;
-    else
-      connections_.emplace(id, std::move(c));
+  post([this, fd = std::make_shared<descriptor>(std::move(socket)), peer] { take(std::move(*fd), peer); });
+}
+
+void event_loop::turn_away(descriptor socket, const ip_address& peer, refusal why) {
+  ++count_;
+  post([this, fd = std::make_shared<descriptor>(std::move(socket)), peer, why = std::move(why)] {
+    if (auto* c = take(std::move(*fd), peer))
+      begin_reply(*c, handler_.refuse(why, c->peer, {}));
   });
 }
 
 void event_loop::drain() {
   post([this] {
     draining_ = true;
-    std::vector<std::uint64_t> idle;
+    std::vector<connection*> idle;
     for (const auto& [id, c] : connections_)
       if (c->now == connection::phase::reading && !c->in_request)
-        idle.push_back(id);
-    for (const auto id : idle)
-      close(*connections_.at(id));
+        idle.push_back(c.get());
+    for (auto* c : idle)
+      close(*c);
   });
 }
 
@@ -124,7 +145,8 @@ void event_loop::run(const std::stop_token& stop) {
   std::array<epoll_event, most_events> events{};
   auto next_sweep = clock::now() + sweep_interval;
   while (!stop.stop_requested()) {
-    const int n = ::epoll_wait(epoll_.get(), events.data(), most_events, static_cast<int>(sweep_interval.count()));
+    const auto patience = own_.empty() ? static_cast<int>(sweep_interval.count()) : 0;
+    const int n = ::epoll_wait(epoll_.get(), events.data(), most_events, patience);
     for (int i = 0; i < n; ++i)
       on_event(events.at(static_cast<std::size_t>(i)).data.u64, events.at(static_cast<std::size_t>(i)).events);
     run_tasks();
@@ -138,19 +160,18 @@ void event_loop::run(const std::stop_token& stop) {
   connections_.clear();
 }
 
+// What they post in their turn waits until the sockets have been looked at.
 void event_loop::run_tasks() {
-  // Tasks may post further ones: those of a pipelined request, for example.
-  for (;;) {
-    std::vector<task> now;
-    {
-      std::lock_guard guard(mutex_);
-      now.swap(tasks_);
-    }
-    if (now.empty())
-      return;
-    for (auto& what : now)
-      what();
+  std::vector<task> now;
+  {
+    std::lock_guard guard(mutex_);
+    now.swap(tasks_);
   }
+  std::vector<task> mine;
+  mine.swap(own_);
+  for (auto* list : {&mine, &now})
+    for (auto& what : *list)
+      what();
 }
 
 void event_loop::on_event(std::uint64_t id, std::uint32_t events) {
@@ -159,18 +180,15 @@ void event_loop::on_event(std::uint64_t id, std::uint32_t events) {
     [[maybe_unused]] const auto got = ::read(wake_.get(), &n, sizeof n);
     return;
   }
-  const auto found = connections_.find(id);
-  if (found == connections_.end())
+  auto* c = find(id);
+  if (c == nullptr)
     return;
-  auto& c = *found->second;
   if ((events & (EPOLLERR | EPOLLHUP)) != 0)
-    return close(c);
-  if ((events & EPOLLRDHUP) != 0 && c.rest) // a reader of a feed has gone; others may still want their answer
-    return close(c);
+    return close(*c);
   if ((events & EPOLLIN) != 0)
-    on_readable(c);
-  if ((events & EPOLLOUT) != 0 && connections_.contains(id))
-    flush(c);
+    on_readable(*c);
+  if ((events & EPOLLOUT) != 0)
+    go_on(*c);
 }
 
 void event_loop::want(connection& c, std::uint32_t events) {
@@ -184,103 +202,209 @@ void event_loop::want(connection& c, std::uint32_t events) {
 }
 
 void event_loop::on_readable(connection& c) {
+  const bool lingering = c.now == connection::phase::lingering;
+  // What comes while a request is under way waits in the socket. Most clients send nothing then, so that epoll is told
+  // only of those that do. The end of what a client sends is no reason not to answer it.
+  if (c.now != connection::phase::reading && !lingering)
+    return want(c, c.wanted & ~static_cast<std::uint32_t>(EPOLLIN));
   thread_local std::array<char, read_bytes> buffer;
   const auto n = ::recv(c.socket.get(), buffer.data(), buffer.size(), 0);
   if (n < 0 && (errno == EAGAIN || errno == EINTR))
     return;
-  if (n <= 0) {
-    c.at_eof = true;
+  if (n <= 0)
     return close(c); // no request is under way: nobody waits for an answer
-  }
-  if (c.now == connection::phase::lingering)
+  if (lingering)
     return;
   c.reader.feed({buffer.data(), static_cast<std::size_t>(n)});
-  look_for_request(c);
+  serve(c);
 }
 
-void event_loop::look_for_request(connection& c) {
+// From wherever it stands, as far as it gets.
+void event_loop::go_on(connection& c) {
+  if (c.now == connection::phase::sending)
+    write_on(c);
+  serve(c);
+}
+
+void event_loop::go_on_later(connection& c) {
+  post([this, id = c.id] {
+    if (auto* there = find(id))
+      go_on(*there);
+  });
+}
+
+// Answers what has come, request by request.
+void event_loop::serve(connection& c) {
+  for (int n = 0; c.now == connection::phase::reading; ++n) {
+    if (n == most_in_a_row)
+      return go_on_later(c);
+    if (!take_request(c))
+      return;
+  }
+}
+
+bool event_loop::take_request(connection& c) {
   auto got = c.reader.next();
-  if (auto* why = std::get_if<refusal>(&got)) {
-    c.head_only = false;
+  if (auto* wrong = std::get_if<request_reader::refused>(&got)) {
+    c.head_only = wrong->what.method == "HEAD";
     c.keep_alive = false;
-    return begin_reply(c, handler_.refuse(*why, c.peer));
+    begin_reply(c, handler_.refuse(wrong->why, c.peer, std::move(wrong->what)));
+    return true;
   }
   if (auto* whole = std::get_if<request>(&got)) {
-    c.now = connection::phase::waiting;
-    c.in_request = false;
-    c.until = clock::time_point::max();
-    c.head_only = whole->method == "HEAD";
-    c.keep_alive = whole->keep_alive;
-    want(c, EPOLLRDHUP);
-    return handler_.handle(std::move(*whole), c.peer, [this, id = c.id](reply r) {
-      post_to(id, [this, r = std::move(r)](connection& there) mutable { begin_reply(there, std::move(r)); });
-    });
+    answer(c, std::move(*whole));
+    return true;
+  }
+  if (draining_ && c.reader.idle()) {
+    close(c);
+    return false;
   }
   want(c, EPOLLIN);
-  if (!c.in_request) {
-    c.in_request = !c.reader.idle();
-    c.until = clock::now() + (c.in_request ? config_.request_timeout : config_.keep_alive);
+  if (!c.in_request && !c.reader.idle()) {
+    c.in_request = true;
+    c.until = clock::now() + config_.request_timeout;
   }
   if (c.reader.wants_continue())
-    ::send(c.socket.get(), go_on, std::char_traits<char>::length(go_on), MSG_NOSIGNAL | MSG_DONTWAIT);
+    ::send(c.socket.get(), continue_line.data(), continue_line.size(), MSG_NOSIGNAL | MSG_DONTWAIT);
+  return false;
+}
+
+void event_loop::answer(connection& c, request whole) {
+  c.now = connection::phase::waiting;
+  c.in_request = false;
+  c.until = clock::time_point::max();
+  c.head_only = whole.method == "HEAD";
+  c.keep_alive = whole.keep_alive;
+  asking_for_ = c.id;
+  handler_.handle(std::move(whole), c.peer, [this, id = c.id](reply r) {
+    if (std::this_thread::get_id() == thread_.get_id() && asking_for_ == id)
+      early_reply_ = std::move(r);
+    else
+      post([this, id, r = std::move(r)]() mutable { on_reply(id, std::move(r)); });
+  });
+  asking_for_ = 0;
+  if (early_reply_)
+    begin_reply(c, *std::exchange(early_reply_, std::nullopt));
+}
+
+void event_loop::on_reply(std::uint64_t id, reply r) {
+  if (auto* c = find(id)) {
+    begin_reply(*c, std::move(r));
+    serve(*c);
+  } else if (r.finished) {
+    r.finished();
+  }
 }
 
 void event_loop::begin_reply(connection& c, reply r) {
   c.now = connection::phase::sending;
   c.keep_alive = c.keep_alive && !r.close && !draining_;
   c.finished = std::move(r.finished);
-  c.out = head_of(r, c.keep_alive);
+  c.text = head_of(r, c.keep_alive);
   c.sent = 0;
   if (!c.head_only) {
-    c.out += r.body;
+    c.text += r.body;
     c.rest = std::move(r.rest);
   }
   c.until = clock::now() + config_.write_timeout;
-  flush(c);
+  write_on(c);
 }
 
-void event_loop::on_piece(connection& c, feed::piece p) {
-  c.asked_for_piece = false;
-  if (c.sent == c.out.size()) {
-    c.out = std::move(p.bytes);
-    c.sent = 0;
-  } else {
-    c.out += p.bytes;
-  }
+void event_loop::on_piece(std::uint64_t id, feed::piece p) {
+  auto* c = find(id);
+  if (c == nullptr)
+    return;
+  c->asked_for_piece = false;
+  c->slices = std::move(p.slices);
+  c->next_slice = 0;
+  c->sent = 0;
   if (p.last)
-    c.rest.reset();
-  c.until = clock::now() + config_.write_timeout;
-  flush(c);
+    c->rest.reset();
+  c->until = clock::now() + config_.write_timeout;
 }
 
-void event_loop::flush(connection& c) {
-  while (c.sent < c.out.size()) {
-    const auto n = ::send(c.socket.get(), c.out.data() + c.sent, c.out.size() - c.sent, MSG_NOSIGNAL | MSG_DONTWAIT);
-    if (n < 0 && errno == EINTR)
-      continue;
-    if (n < 0 && errno == EAGAIN)
-      return want(c, EPOLLOUT | EPOLLRDHUP);
-    if (n < 0)
-      return close(c);
-    c.sent += static_cast<std::size_t>(n);
-    c.until = clock::now() + config_.write_timeout;
-  }
-  if (c.out.capacity() > kept_buffer)
-    c.out = {};
-  c.out.clear();
-  c.sent = 0;
-  c.rest ? ask_for_piece(c) : end_reply(c);
-}
-
-void event_loop::ask_for_piece(connection& c) {
-  want(c, EPOLLRDHUP);
+// Sends what there is, and asks for more when it is gone.
+void event_loop::write_on(connection& c) {
   if (c.asked_for_piece)
     return;
+  for (int n = 0; flush(c); ++n) {
+    if (!c.rest)
+      return end_reply(c);
+    if (n == most_in_a_row)
+      return go_on_later(c);
+    if (!take_piece(c))
+      return;
+  }
+}
+
+// False: the client takes no more for now, or is gone.
+bool event_loop::flush(connection& c) {
+  while (!c.all_sent()) {
+    std::array<iovec, most_slices> parts{};
+    std::size_t count = 0;
+    auto skip = c.sent;
+    const auto add = [&](std::string_view bytes) {
+      bytes.remove_prefix(std::exchange(skip, 0));
+      // sendmsg() only reads what an iovec points to.
+      parts.at(count++) = {const_cast<char*>(bytes.data()), bytes.size()};
+    };
+    if (!c.text.empty())
+      add(c.text);
+    for (auto i = c.next_slice; i < c.slices.size() && count < parts.size(); ++i)
+      add(c.slices[i].bytes);
+    msghdr message{};
+    message.msg_iov = parts.data();
+    message.msg_iovlen = count;
+    const auto n = ::sendmsg(c.socket.get(), &message, MSG_NOSIGNAL | MSG_DONTWAIT);
+    if (n < 0 && errno == EINTR)
+      continue;
+    if (n < 0 && errno == EAGAIN) {
+      want(c, (c.wanted & EPOLLIN) | EPOLLOUT);
+      return false;
+    }
+    if (n < 0) {
+      close(c);
+      return false;
+    }
+    c.sent += static_cast<std::size_t>(n);
+    if (!c.text.empty() && c.sent >= c.text.size()) {
+      c.sent -= c.text.size();
+      c.text = {};
+    }
+    while (c.text.empty() && c.next_slice < c.slices.size() && c.sent >= c.slices[c.next_slice].bytes.size()) {
+      c.sent -= c.slices[c.next_slice].bytes.size();
+      c.slices[c.next_slice++] = {}; // others may be the last who need it no more
+    }
+    c.until = clock::now() + config_.write_timeout;
+  }
+  c.slices = {};
+  c.next_slice = 0;
+  c.sent = 0;
+  return true;
+}
+
+// False: it will come later.
+bool event_loop::take_piece(connection& c) {
+  want(c, c.wanted & EPOLLIN);
   c.asked_for_piece = true;
   c.until = clock::time_point::max(); // the feed sends a sign of life in time
+  asking_for_ = c.id;
   c.rest->next([this, id = c.id](feed::piece p) {
-    post_to(id, [this, p = std::move(p)](connection& there) mutable { on_piece(there, std::move(p)); });
+    if (std::this_thread::get_id() == thread_.get_id() && asking_for_ == id) {
+      early_piece_ = std::move(p);
+      return;
+    }
+    post([this, id, p = std::move(p)]() mutable {
+      on_piece(id, std::move(p));
+      if (auto* there = find(id))
+        go_on(*there);
+    });
   });
+  asking_for_ = 0;
+  if (!early_piece_)
+    return false;
+  on_piece(c.id, *std::exchange(early_piece_, std::nullopt));
+  return true;
 }
 
 void event_loop::end_reply(connection& c) {
@@ -288,9 +412,10 @@ void event_loop::end_reply(connection& c) {
     finished();
   if (!c.keep_alive || draining_)
     return linger(c);
+  want(c, c.wanted & EPOLLIN);
   c.now = connection::phase::reading;
   c.in_request = false;
-  look_for_request(c);
+  c.until = clock::now() + config_.keep_alive;
 }
 
 // Closing while the client still sends would throw away the reply before the client has read it (RFC 9112,
@@ -306,6 +431,7 @@ void event_loop::close(connection& c) {
   const auto found = connections_.find(c.id);
   if (found == connections_.end())
     return;
+  c.now = connection::phase::closed;
   ::epoll_ctl(epoll_.get(), EPOLL_CTL_DEL, c.socket.get(), nullptr);
   closed_.push_back(std::move(found->second));
   connections_.erase(found);
@@ -314,21 +440,20 @@ void event_loop::close(connection& c) {
 
 void event_loop::close_overdue() {
   const auto now = clock::now();
-  std::vector<std::uint64_t> late;
+  std::vector<connection*> late;
   for (const auto& [id, c] : connections_)
     if (c->until <= now)
-      late.push_back(id);
-  for (const auto id : late) {
-    auto& c = *connections_.at(id);
-    const bool half_sent = c.now == connection::phase::reading && c.in_request;
+      late.push_back(c.get());
+  for (auto* c : late) {
+    const bool half_sent = c->now == connection::phase::reading && c->in_request;
     if (!half_sent) {
-      close(c);
+      close(*c);
       continue;
     }
-    c.keep_alive = false;
-    c.head_only = false;
-    begin_reply(c,
-                handler_.refuse({refusal_code::request_timeout, "the request did not arrive in time", {}, {}}, c.peer));
+    c->keep_alive = false;
+    c->head_only = false;
+    begin_reply(*c, handler_.refuse({refusal_code::request_timeout, "the request did not arrive in time", {}, {}},
+                                    c->peer, {}));
   }
 }
 

@@ -12,6 +12,7 @@
 #include <cstdint>
 #include <functional>
 #include <mutex>
+#include <optional>
 #include <thread>
 #include <unordered_map>
 #include <vector>
@@ -34,9 +35,11 @@ public:
 
   // Takes a connected, non-blocking socket. Thread-safe.
   void adopt(descriptor socket, const ip_address& peer);
+  // Takes a socket only to say why it is not served. Thread-safe.
+  void turn_away(descriptor socket, const ip_address& peer, refusal why);
   // Connections without a request are closed now, the others after their reply. Thread-safe.
   void drain();
-  // How many connections it owns, those on their way to it included. Thread-safe.
+  // How many connections it owns, those on their way to it and those turned away included. Thread-safe.
   [[nodiscard]] std::size_t connections() const {
     return count_.load();
   }
@@ -48,32 +51,41 @@ private:
   void post(task what);
   void run(const std::stop_token& stop);
   void run_tasks();
+  connection* take(descriptor socket, const ip_address& peer);
+  connection* find(std::uint64_t id);
   void on_event(std::uint64_t id, std::uint32_t events);
   void on_readable(connection& c);
-  void look_for_request(connection& c);
+  void serve(connection& c);
+  bool take_request(connection& c);
+  void answer(connection& c, request whole);
+  void on_reply(std::uint64_t id, reply r);
   void begin_reply(connection& c, reply r);
-  void on_piece(connection& c, feed::piece p);
-  void flush(connection& c);
-  void ask_for_piece(connection& c);
+  void on_piece(std::uint64_t id, feed::piece p);
+  void write_on(connection& c);
+  bool flush(connection& c);
+  bool take_piece(connection& c);
   void end_reply(connection& c);
   void linger(connection& c);
   void close(connection& c);
   void close_overdue();
   void want(connection& c, std::uint32_t events);
-  // Runs `what(connection)` on this thread if the connection is still there by then.
-  template <class What>
-  void post_to(std::uint64_t id, What what);
+  void go_on(connection& c);
+  void go_on_later(connection& c);
 
   request_handler& handler_;
   loop_config config_;
   descriptor epoll_;
   descriptor wake_;
   std::mutex mutex_;
-  std::vector<task> tasks_;
+  std::vector<task> tasks_; // from other threads
+  std::vector<task> own_;   // from this one
   std::unordered_map<std::uint64_t, std::unique_ptr<connection>> connections_;
   std::vector<std::unique_ptr<connection>> closed_; // freed when the events of this turn are through
   std::atomic<std::size_t> count_{0};
   std::uint64_t last_id_ = 0;
+  std::uint64_t asking_for_ = 0;           // the connection for which somebody is being asked right now
+  std::optional<reply> early_reply_;       // of whom was asked, if it came before the call returned
+  std::optional<feed::piece> early_piece_; // the same
   bool draining_ = false;
   std::jthread thread_; // last: it uses all of the above
 };

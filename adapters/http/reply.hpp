@@ -12,12 +12,23 @@
 
 namespace rdev::http {
 
+// Bytes that somebody keeps: they may be shared with other connections.
+struct slice {
+  std::shared_ptr<const std::string> owner;
+  std::string_view bytes;
+};
+
+inline slice slice_of(std::shared_ptr<const std::string> text) {
+  const std::string_view bytes(*text);
+  return {std::move(text), bytes};
+}
+
 // A body that comes in pieces. The connection asks for the next piece when it has sent the one before, so that a slow
 // reader holds one piece and no more.
 class feed {
 public:
   struct piece {
-    std::string bytes;
+    std::vector<slice> slices;
     bool last = false;
   };
   using deliver = std::function<void(piece)>;

@@ -4,7 +4,6 @@
 #include "adapters/http/bodies.hpp"
 #include "adapters/http/byte_feed.hpp"
 #include "adapters/http/docs_page.hpp"
-#include "adapters/http/event_feed.hpp"
 #include "adapters/http/openapi.hpp"
 #include "adapters/http/render.hpp"
 #include "adapters/http/routes.hpp"
@@ -114,19 +113,24 @@ struct request_handler::exchange {
 };
 
 request_handler::request_handler(api& house, log& out, metrics& counters, handler_config config)
-    : house_(house), log_(out), metrics_(counters), config_(std::move(config)) {
+    : house_(house), log_(out), metrics_(counters), config_(std::move(config)), streams_(house, config_.heartbeat) {
 }
 
-void request_handler::handle(request asked, const ip_address& peer, answer_to done) {
+request_handler::under_way request_handler::take_in(request asked, const ip_address& peer) const {
   auto x = std::make_shared<exchange>();
   x->asked = std::move(asked);
-  x->done = std::move(done);
   const auto wished = x->asked.field("x-request-id");
   x->from.request_id = good_request_id(wished) ? std::string(wished) : request_id::make().text();
   x->from.trace_id = trace_id_of(x->asked.field("traceparent"));
   x->from.client_ip = client_address(peer, x->asked.joined("x-forwarded-for"), config_.trusted_proxies).text();
   x->from.method = x->asked.method;
   x->from.path = shown(percent_decoded(x->asked.path(), false).value_or(std::string(x->asked.path())));
+  return x;
+}
+
+void request_handler::handle(request asked, const ip_address& peer, answer_to done) {
+  auto x = take_in(std::move(asked), peer);
+  x->done = std::move(done);
   auto found = find_route(x->asked.method, x->asked.path());
   if (found && found->found != nullptr) {
     x->where = found->found;
@@ -139,8 +143,7 @@ void request_handler::handle(request asked, const ip_address& peer, answer_to do
     return send(x, failure_reply(x, bad_request("path", "has a % that is not followed by two hexadecimal digits")));
   if (found->allowed.empty())
     return send(x, failure_reply(x, {refusal_code::not_found, "there is no such route; see /openapi.json", {}, {}}));
-  auto out =
-      failure_reply(x, {refusal_code::method_not_allowed, "this route has no method " + x->asked.method, {}, {}});
+  auto out = failure_reply(x, {refusal_code::method_not_allowed, "this route has no method " + x->from.method, {}, {}});
   std::string allowed;
   for (const auto method : found->allowed)
     allowed += (allowed.empty() ? "" : ", ") + std::string(method);
@@ -148,16 +151,15 @@ void request_handler::handle(request asked, const ip_address& peer, answer_to do
   send(x, std::move(out));
 }
 
-reply request_handler::refuse(const refusal& why, const ip_address& peer) {
-  auto x = std::make_shared<exchange>();
-  x->from.request_id = request_id::make().text();
-  x->from.trace_id = trace_id_of({});
-  x->from.client_ip = peer.text();
-  metrics_.request_started(method_label("-"), unmatched);
-  x->from.method = "-";
+reply request_handler::refuse(const refusal& why, const ip_address& peer, request asked) {
+  const auto x = take_in(std::move(asked), peer);
+  if (x->from.method.empty())
+    x->from.method = "-";
+  metrics_.request_started(method_label(x->from.method), unmatched);
   auto out = failure_reply(x, why);
   out.close = true;
   watch_end(x, out);
+  x->asked = {};
   return out;
 }
 
@@ -219,8 +221,11 @@ void request_handler::ask_house(const under_way& x) {
     if (const auto key = r.field("idempotency-key");
         r.has("idempotency-key") && (key.empty() || key.size() > 255 || !visible_ascii(key)))
       return bad_request("Idempotency-Key", "must be 1 to 255 visible ASCII characters");
+    auto query = parse_query(r.query());
+    if (!query)
+      return bad_request("query", "has a % that is not followed by two hexadecimal digits");
     call c{x->path,
-           parse_query(r.query()),
+           std::move(*query),
            r.body,
            std::string(r.field("last-event-id")),
            r.field("accept").find("application/octet-stream") != std::string_view::npos,
@@ -247,7 +252,7 @@ reply request_handler::reply_to(const under_way& x, api_reply answered) {
 reply request_handler::success(const under_way& x, outcome what) {
   reply out;
   if (auto* opened = std::get_if<stream_opened>(&what)) {
-    out = event_reply(x, std::move(*opened));
+    out = event_reply(x, *opened);
   } else if (auto* bytes = std::get_if<output_bytes>(&what)) {
     out = byte_reply(x, std::move(*bytes));
   } else {
@@ -263,7 +268,7 @@ reply request_handler::success(const under_way& x, outcome what) {
   return out;
 }
 
-reply request_handler::event_reply(const under_way& x, stream_opened opened) {
+reply request_handler::event_reply(const under_way& x, const stream_opened& opened) {
   reply out;
   if (opened.already_complete) {
     out.status = 204;
@@ -273,12 +278,12 @@ reply request_handler::event_reply(const under_way& x, stream_opened opened) {
   out.type = "text/event-stream";
   out.fields.emplace_back("X-Accel-Buffering", "no");
   out.close = true;
-  const auto query = parse_query(x->asked.query());
+  const auto query = parse_query(x->asked.query()).value_or(parameters{});
   const auto how = query.find("framing");
   const bool chunks = how != query.end() && how->second == "chunk";
   metrics_.stream_opened();
   x->stream = true;
-  out.rest = make_event_feed(house_, std::move(opened), {chunks ? framing::chunk : framing::line, config_.heartbeat});
+  out.rest = streams_.open(opened, chunks ? framing::chunk : framing::line);
   return out;
 }
 
@@ -301,7 +306,7 @@ reply request_handler::byte_reply(const under_way& x, output_bytes first) {
                                                  std::to_string(range.to - 1) + "/" + std::to_string(size));
   }
   out.size = range.to - range.from;
-  const auto which = parse_query(x->asked.query()).at("stream") == "stderr" ? stream::err : stream::out;
+  const auto which = parse_query(x->asked.query())->at("stream") == "stderr" ? stream::err : stream::out;
   out.rest = make_byte_feed(house_, *command_id::parse(x->path.at("id")), which, range, std::move(first), 0);
   return out;
 }

@@ -4,6 +4,7 @@
 #include "adapters/api.hpp"
 #include "adapters/http/reply.hpp"
 #include "adapters/http/request.hpp"
+#include "adapters/http/stream_hub.hpp"
 #include "adapters/log.hpp"
 #include "adapters/metrics.hpp"
 #include "messages/values/addresses.hpp"
@@ -30,17 +31,18 @@ public:
 
   // `done` is called exactly once, from any thread.
   void handle(request asked, const ip_address& peer, answer_to done);
-  // For what was refused before there was a whole request.
-  reply refuse(const refusal& why, const ip_address& peer);
+  // For what was refused before there was a whole request. `asked` holds what could be understood of it.
+  reply refuse(const refusal& why, const ip_address& peer, request asked);
 
 private:
   struct exchange;
   using under_way = std::shared_ptr<exchange>;
+  under_way take_in(request asked, const ip_address& peer) const;
   void answer_open_route(const under_way& x);
   void ask_house(const under_way& x);
   reply reply_to(const under_way& x, api_reply answered);
   reply success(const under_way& x, outcome what);
-  reply event_reply(const under_way& x, stream_opened opened);
+  reply event_reply(const under_way& x, const stream_opened& opened);
   reply byte_reply(const under_way& x, output_bytes first);
   static reply failure_reply(const under_way& x, const refusal& why);
   // The one way out: from here on the end of the reply is the end of the request.
@@ -51,6 +53,7 @@ private:
   log& log_;
   metrics& metrics_;
   handler_config config_;
+  stream_hub streams_;
 };
 
 } // namespace rdev::http

@@ -1,6 +1,7 @@
 #include "adapters/http/routes.hpp"
 
 #include "adapters/http/bodies.hpp"
+#include "adapters/http/characters.hpp"
 
 #include <algorithm>
 #include <charconv>
@@ -218,13 +219,6 @@ bool fits(std::string_view pattern, const std::vector<std::string>& path, parame
   return true;
 }
 
-int hex_digit(char c) {
-  if (c >= '0' && c <= '9')
-    return c - '0';
-  const char lower = static_cast<char>(c | 0x20);
-  return lower >= 'a' && lower <= 'f' ? lower - 'a' + 10 : -1;
-}
-
 } // namespace
 
 const std::vector<route>& routes() {
@@ -280,7 +274,7 @@ std::optional<std::string> percent_decoded(std::string_view text, bool plus_is_b
   return out;
 }
 
-parameters parse_query(std::string_view text) {
+std::optional<parameters> parse_query(std::string_view text) {
   parameters out;
   while (!text.empty()) {
     const auto end = text.find('&');
@@ -290,7 +284,9 @@ parameters parse_query(std::string_view text) {
     const auto name = percent_decoded(pair.substr(0, equals), true);
     const auto value =
         percent_decoded(equals == std::string_view::npos ? std::string_view{} : pair.substr(equals + 1), true);
-    if (name && value && !name->empty())
+    if (!name || !value)
+      return std::nullopt;
+    if (!name->empty())
       out.try_emplace(*name, *value);
   }
   return out;

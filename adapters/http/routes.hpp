@@ -46,7 +46,8 @@ struct match {
 // `path` as it was sent: it is split first and percent-decoded once, segment by segment. Empty: a bad escape.
 std::optional<match> find_route(std::string_view method, std::string_view path);
 std::optional<std::string> percent_decoded(std::string_view text, bool plus_is_blank);
-parameters parse_query(std::string_view text);
+// Each name's first value. Empty: a bad escape.
+std::optional<parameters> parse_query(std::string_view text);
 
 int status_of(refusal_code code);
 int success_status(const outcome& what, std::string_view operation);

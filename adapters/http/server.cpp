@@ -18,7 +18,8 @@ namespace rdev::http {
 namespace {
 
 constexpr int backlog = 4096;
-constexpr int pause_ms = 50; // when the process is out of descriptors
+constexpr std::size_t most_turned_away = 256; // with a reason, at once; others are just closed
+constexpr int pause_ms = 50;                  // when the process is out of descriptors
 
 failure wrong(const std::string& listen, const std::string& why) {
   return {fault::invalid, "server.listen: cannot listen on " + listen + ": " + why};
@@ -142,14 +143,16 @@ void server::accept_all(const std::stop_token& stop) {
 void server::place(descriptor socket, const ip_address& peer) {
   const int yes = 1;
   ::setsockopt(socket.get(), IPPROTO_TCP, TCP_NODELAY, &yes, sizeof yes);
-  if (connections() < config_.max_connections)
-    return loops_[next_loop_++ % loops_.size()]->adopt(std::move(socket), peer);
-  auto full = handler_.refuse(
-      {refusal_code::service_unavailable, "too many connections (http.max_connections)", {}, std::chrono::seconds(1)},
-      peer);
-  const auto text = head_of(full, false) + full.body;
-  [[maybe_unused]] const auto n = ::send(socket.get(), text.data(), text.size(), MSG_NOSIGNAL | MSG_DONTWAIT);
-  full.finished();
+  auto& loop = *loops_[next_loop_++ % loops_.size()];
+  const auto open = connections();
+  if (open < config_.max_connections)
+    return loop.adopt(std::move(socket), peer);
+  if (open < config_.max_connections + most_turned_away)
+    loop.turn_away(std::move(socket), peer,
+                   {refusal_code::service_unavailable,
+                    "too many connections (http.max_connections)",
+                    {},
+                    std::chrono::seconds(1)});
 }
 
 } // namespace rdev::http

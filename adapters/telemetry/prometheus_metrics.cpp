@@ -16,6 +16,7 @@
 #include <set>
 #include <sstream>
 #include <tuple>
+#include <vector>
 
 namespace rdev {
 
@@ -61,15 +62,16 @@ public:
   }
 
   void request_started(std::string_view method, std::string_view route) override {
-    in_flight_.Add({{"method", std::string(method)}, {"path", std::string(route)}}).Increment();
+    requests_of(method, route).in_flight->Increment();
   }
 
   void request_finished(std::string_view method, std::string_view route, int status,
                         std::chrono::nanoseconds took) override {
-    auto& one = request_series(method, route, status);
-    one.in_flight->Decrement();
-    one.count->Increment();
-    one.duration->Observe(std::chrono::duration<double>(took).count());
+    auto& where = requests_of(method, route);
+    const auto finished = ended_with(where, status);
+    where.in_flight->Decrement();
+    finished.count->Increment();
+    finished.duration->Observe(std::chrono::duration<double>(took).count());
   }
 
   void stream_opened() override {
@@ -131,10 +133,16 @@ public:
   }
 
 private:
-  struct series {
-    Gauge* in_flight = nullptr;
+  struct ending {
+    int status = 0;
     Counter* count = nullptr;
     Histogram* duration = nullptr;
+  };
+  // Of one method and route. Kept for ever: there are few.
+  struct series {
+    prometheus::Labels labels;
+    Gauge* in_flight = nullptr;
+    std::vector<ending> endings;
   };
 
   Family<Counter>& counter(const std::string& name, const std::string& help) {
@@ -147,18 +155,26 @@ private:
     return prometheus::BuildHistogram().Name(name).Help(help).Register(registry_);
   }
 
-  series& request_series(std::string_view method, std::string_view route, int status) {
+  series& requests_of(std::string_view method, std::string_view route) {
     std::lock_guard guard(mutex_);
-    const auto key = std::make_tuple(std::string(method), std::string(route), status);
-    auto [it, fresh] = requests_.try_emplace(key);
-    if (fresh) {
-      const prometheus::Labels where{{"method", std::string(method)}, {"path", std::string(route)}};
-      auto with_status = where;
-      with_status["status"] = std::to_string(status);
-      it->second = {&in_flight_.Add(where), &requests_total_.Add(with_status),
-                    &request_duration_.Add(with_status, request_buckets())};
-    }
-    return it->second;
+    const auto known = requests_.find(std::tuple(method, route));
+    if (known != requests_.end())
+      return known->second;
+    auto& fresh = requests_[std::tuple(std::string(method), std::string(route))];
+    fresh.labels = {{"method", std::string(method)}, {"path", std::string(route)}};
+    fresh.in_flight = &in_flight_.Add(fresh.labels);
+    return fresh;
+  }
+
+  ending ended_with(series& where, int status) {
+    std::lock_guard guard(mutex_);
+    for (const auto& one : where.endings)
+      if (one.status == status)
+        return one;
+    auto labels = where.labels;
+    labels["status"] = std::to_string(status);
+    return where.endings.emplace_back(
+        ending{status, &requests_total_.Add(labels), &request_duration_.Add(labels, request_buckets())});
   }
 
   std::string project_label(std::string_view project) {
@@ -196,7 +212,7 @@ private:
 
   prometheus::Registry registry_;
   std::mutex mutex_;
-  std::map<std::tuple<std::string, std::string, int>, series> requests_;
+  std::map<std::tuple<std::string, std::string>, series, std::less<>> requests_; // by method and route
   std::set<std::string, std::less<>> projects_;
 
   Family<Counter>& requests_total_ = counter("http_requests_total", "Finished HTTP requests.");

@@ -2,6 +2,8 @@
 
 #include "adapters/crypto.hpp"
 #include "adapters/http/bodies.hpp"
+#include "adapters/http/characters.hpp"
+#include "adapters/http/request_reader.hpp"
 #include "adapters/http/routes.hpp"
 #include "adapters/json/json.hpp"
 #include "config/settings.hpp"
@@ -11,6 +13,7 @@
 #include "messages/values/output.hpp"
 #include "messages/values/time.hpp"
 
+#include <algorithm>
 #include <array>
 #include <cstdlib>
 #include <iostream>
@@ -139,11 +142,64 @@ void request_lines(std::string_view input) {
       continue;
     http::call c;
     c.path = m->path;
-    c.query = http::parse_query(query);
+    c.query = http::parse_query(query).value_or(http::parameters{});
     c.last_event_id = query;
     const auto made = m->found->make(c);
     must(made || !made.why().message.empty(), "a refusal says why");
   }
+}
+
+// What a reader makes of `input` that comes in pieces whose sizes `sizes` gives, over and over; 0 = all of the rest.
+std::vector<std::string> readings(std::string_view input, std::span<const std::size_t> sizes) {
+  constexpr http::request_limits limits{256, 64, 100};
+  http::request_reader reader(limits);
+  std::vector<std::string> out;
+  for (std::size_t piece = 0; !input.empty(); ++piece) {
+    const auto size = sizes[piece % sizes.size()];
+    const auto part = input.substr(0, size == 0 ? input.size() : size);
+    input.remove_prefix(part.size());
+    reader.feed(part);
+    for (bool more = true; more;) {
+      auto got = reader.next();
+      more = false;
+      if (const auto* r = std::get_if<http::request>(&got)) {
+        must(r->body.size() <= limits.body_bytes && r->head.size() <= limits.head_bytes &&
+                 r->target.size() <= limits.target_bytes,
+             "the limits hold");
+        must(r->framed || r->body.empty(), "a body has a frame");
+        must(r->target.starts_with('/') || r->target.starts_with('?') || r->target == "*",
+             "the target has origin form");
+        std::string text(r->method);
+        text.append(" ").append(r->target).append(r->keep_alive ? " + " : " - ").append(r->body);
+        for (const auto& [name, value] : r->fields) {
+          must(!name.empty() && std::all_of(name.begin(), name.end(), http::token_character), "a name is a token");
+          must(std::none_of(name.begin(), name.end(), [](char c) { return c != http::lower(c); }), "in lower case");
+          must(std::all_of(value.begin(), value.end(), http::text_character), "a value holds no control character");
+          text.append("\n").append(name).append(":").append(value);
+        }
+        out.push_back(text);
+        more = true;
+      } else if (const auto* wrong = std::get_if<http::request_reader::refused>(&got)) {
+        out.push_back("! " + wrong->why.message);
+        reader.feed("GET / HTTP/1.1\r\nHost: x\r\n\r\n");
+        must(std::holds_alternative<http::request_reader::refused>(reader.next()), "nothing is read behind a refusal");
+        return out;
+      } else if (reader.wants_continue()) {
+        must(!reader.wants_continue(), "who waits is told once");
+      }
+    }
+  }
+  if (reader.idle())
+    out.emplace_back("idle");
+  return out;
+}
+
+void requests(std::string_view input) {
+  constexpr std::array<std::size_t, 1> whole{0};
+  constexpr std::array<std::size_t, 1> bytes{1};
+  constexpr std::array<std::size_t, 3> pieces{7, 2, 31};
+  const auto seen = readings(input, whole);
+  must(readings(input, bytes) == seen && readings(input, pieces) == seen, "it does not matter how the bytes were cut");
 }
 
 // ---- config
@@ -184,9 +240,19 @@ constexpr std::array<std::string_view, 4> line_seeds{
     "/projects/demo/events?stream_id=cmd_01j9x2k4e7f8g9h0j1k2m3n4p5&framing=chunk",
     "/commands?limit=7&status=lost&project=demo", "/projects/%2e%2e%2f/shell",
     "/commands/cmd_01j9x2k4e7f8g9h0j1k2m3n4p5/output?after=3&stream=stdout"};
+constexpr std::array<std::string_view, 8> request_seeds{
+    "GET /a?b=c HTTP/1.1\r\nHost: x\r\n\r\nGET http://x/b HTTP/1.0\r\nConnection: a, Keep-Alive\r\n\r\n",
+    "POST /a HTTP/1.1\r\nHost: x:80\r\nContent-Length: 5\r\nExpect: 100-continue\r\n\r\nhello\r\n",
+    "POST /a HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n5;a=\"b\"\r\nhello\r\n0\r\nX: y\r\n\r\n",
+    "POST /a HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n00000001\r\nh\r\n3f\r\n",
+    "GET /a HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\nContent-Length: 0\r\n\r\n",
+    "\r\nHEAD / HTTP/1.1\r\nhost:\r\nX-Long: "
+    "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa\r\n\r\n",
+    "GET /aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa HTTP/1.1",
+    "POST /a HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\nContent-Length: 3\r\n\r\nabc"};
 constexpr std::array<std::string_view, 5> settings_seeds{"127.0.0.1:8080", "[::1]:0", "30m", "16KiB", "10.0.0.0/8,::1"};
 
-constexpr std::array<target, 11> all{{{"ids", ids, id_seeds},
+constexpr std::array<target, 12> all{{{"ids", ids, id_seeds},
                                       {"times", times, time_seeds},
                                       {"addresses", addresses, address_seeds},
                                       {"event_ids", event_ids, event_seeds},
@@ -196,6 +262,7 @@ constexpr std::array<target, 11> all{{{"ids", ids, id_seeds},
                                       {"json_text", json_text, json_seeds},
                                       {"bodies", bodies, body_seeds},
                                       {"request_lines", request_lines, line_seeds},
+                                      {"requests", requests, request_seeds},
                                       {"settings_text", settings_text, settings_seeds}}};
 
 } // namespace

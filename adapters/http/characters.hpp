@@ -1,0 +1,34 @@
+// Classes of characters that HTTP's grammar is made of.
+#pragma once
+
+#include <string_view>
+
+namespace rdev::http {
+
+// ASCII only, whatever the locale.
+constexpr char lower(char c) {
+  return c >= 'A' && c <= 'Z' ? static_cast<char>(c | 0x20) : c;
+}
+
+// 0 to 15, or -1.
+constexpr int hex_digit(char c) {
+  if (c >= '0' && c <= '9')
+    return c - '0';
+  return lower(c) >= 'a' && lower(c) <= 'f' ? lower(c) - 'a' + 10 : -1;
+}
+
+constexpr bool alphanumeric(char c) {
+  return (c >= '0' && c <= '9') || (lower(c) >= 'a' && lower(c) <= 'z');
+}
+
+// RFC 9110, section 5.6.2
+constexpr bool token_character(char c) {
+  return alphanumeric(c) || std::string_view("!#$%&'*+-.^_`|~").find(c) != std::string_view::npos;
+}
+
+// What a field's value or an extension may hold (RFC 9110, section 5.5)
+constexpr bool text_character(char c) {
+  return c == '\t' || (static_cast<unsigned char>(c) >= 32 && c != 127);
+}
+
+} // namespace rdev::http
