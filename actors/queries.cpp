@@ -116,12 +116,19 @@ caf::result<answer<outcome>> state::on_request(const request& asked) {
 }
 
 caf::result<events> state::on_events_after(const events_after& what) {
-  auto found = store->events(what.command, what.position, settings.page_bytes);
+  auto found = store->events(what.command, what.position, settings.event_page_bytes);
   if (!found) {
     around.fault("queries", found.error());
     return to_error(found.error());
   }
   return events{std::move(*found)};
+}
+
+caf::result<behind> state::on_look_behind(const look_behind& what) {
+  auto found = store->behind(what.places);
+  if (!found)
+    return to_error(found.error());
+  return behind{std::move(*found)};
 }
 
 caf::result<output_bytes> state::on_stored(const stored& what) {
@@ -150,6 +157,7 @@ self_actor::behavior_type behavior(self_actor::stateful_pointer<state> self, sur
   return {
       [=](const request& asked) { return self->state.on_request(asked); },
       [=](const events_after& what) { return self->state.on_events_after(what); },
+      [=](const look_behind& what) { return self->state.on_look_behind(what); },
       [=](const stored& what) { return self->state.on_stored(what); },
       [=](read_gauges) { self->state.on_read_gauges(); },
   };

@@ -11,7 +11,8 @@
 namespace rdev::queries {
 
 struct config {
-  std::size_t page_bytes = 512 * 1024;            // of output in one page
+  std::size_t page_bytes = 512 * 1024;       // of output in one page
+  std::size_t event_page_bytes = 256 * 1024; // the same, of a page of events: frames are larger than what they hold
   std::chrono::milliseconds gauge_interval{2000}; // how often the queue's gauges are read
 };
 
@@ -24,6 +25,7 @@ struct state {
   }
   caf::result<answer<outcome>> on_request(const request& asked);
   caf::result<events> on_events_after(const events_after& what);
+  caf::result<behind> on_look_behind(const look_behind& what);
   caf::result<output_bytes> on_stored(const stored& what);
   void on_read_gauges();
 

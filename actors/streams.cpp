@@ -1,5 +1,7 @@
 #include "actors/streams.hpp"
 
+#include <algorithm>
+
 namespace rdev::streams {
 
 namespace {
@@ -98,13 +100,17 @@ void state::fail(std::uint64_t number, const caf::error& why) {
     answer_with(number, stream_news{});
 }
 
-void state::on_grown(const grown& what) {
+void state::ask_all(const command_id& command) {
   std::vector<std::uint64_t> numbers;
-  const auto [first, last] = by_command.equal_range(what.command);
+  const auto [first, last] = by_command.equal_range(command);
   for (auto it = first; it != last; ++it)
     numbers.push_back(it->second);
   for (const auto number : numbers)
     ask(number);
+}
+
+void state::on_grown(const grown& what) {
+  ask_all(what.command);
 }
 
 void state::on_project_changed(const project_changed& what) {
@@ -138,22 +144,42 @@ void state::on_drain() {
     answer_with(number, going_away());
 }
 
-// Readers whose time is up are answered; the others look again, in case a notification was lost.
+// Readers whose time is up are answered; the others look again, in case a notification was lost: many places with one
+// question.
 void state::on_poll() {
+  self->delayed_send(self, settings.poll_interval, poll{});
   const auto now = self->clock().now();
   std::vector<std::uint64_t> over;
-  std::vector<std::uint64_t> look;
+  std::vector<event_place> places;
   for (const auto& [number, one] : waiting) {
     if (now >= one.deadline)
       over.push_back(number);
-    else if (one.what.opened.command)
-      look.push_back(number);
+    else if (one.what.opened.command && !one.asking)
+      places.push_back({*one.what.opened.command, one.what.position});
   }
   for (const auto number : over)
     answer_with(number, stream_news{});
-  for (const auto number : look)
-    ask(number);
-  self->delayed_send(self, settings.poll_interval, poll{});
+  if (looking > 0)
+    return; // the store is slower than the clock
+  for (std::size_t at = 0; at < places.size(); at += settings.places_at_once) {
+    const auto end = std::min(places.size(), at + settings.places_at_once);
+    look_behind({places.begin() + static_cast<std::ptrdiff_t>(at), places.begin() + static_cast<std::ptrdiff_t>(end)});
+  }
+}
+
+void state::look_behind(std::vector<event_place> places) {
+  ++looking;
+  self->request(around.peers->get<queries::actor>(), caf::infinite, queries::look_behind{std::move(places)})
+      .then(
+          [this](const queries::behind& found) {
+            --looking;
+            for (const auto& command : found.commands)
+              ask_all(command);
+          },
+          [this](const caf::error& e) {
+            --looking;
+            around.fault("streams", to_failure(e));
+          });
 }
 
 self_actor::behavior_type behavior(self_actor::stateful_pointer<state> self, surroundings around, config settings) {

@@ -14,6 +14,7 @@
 namespace rdev::streams {
 
 struct config {
+  std::size_t places_at_once = 256;              // in one question of a poll
   std::chrono::milliseconds poll_interval{1000}; // at most so long does a lost notification delay a reader
 };
 
@@ -42,6 +43,8 @@ struct state {
   using readers = std::unordered_map<std::uint64_t, reader>;
 
   void ask(std::uint64_t number);
+  void ask_all(const command_id& command);
+  void look_behind(std::vector<event_place> places);
   void on_page(std::uint64_t number, queries::events found);
   void answer_with(std::uint64_t number, answer<stream_news> news);
   void fail(std::uint64_t number, const caf::error& why);
@@ -53,6 +56,7 @@ struct state {
   std::unordered_multimap<command_id, std::uint64_t> by_command;
   std::unordered_set<key_id> revoked; // while this process lives: few, and small
   std::uint64_t next_number = 1;
+  std::size_t looking = 0; // questions of the last poll without an answer
   bool draining = false;
   const char* name = "streams";
 };

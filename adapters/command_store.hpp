@@ -83,6 +83,8 @@ public:
   // Events behind `after` (none = from the start), at most `max_bytes` of output, at least one item if there is one.
   virtual result<std::optional<event_page>> events(const command_id& id, std::optional<event_position> after,
                                                    std::size_t max_bytes) = 0;
+  // Of these places, the commands that have something behind theirs, in no order; those that are not there, too.
+  virtual result<std::vector<command_id>> behind(const std::vector<event_place>& places) = 0;
   // Whether anything of the command's output is there; what is past its retention is not.
   virtual result<bool> has_output(const command_id& id) = 0;
   virtual result<output_list> chunks(const list_output& what) = 0;

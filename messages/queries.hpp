@@ -23,6 +23,14 @@ struct events {
   std::optional<event_page> page;
 };
 
+// Of many places, the commands that have something behind theirs; those that are not there any more, too.
+struct look_behind {
+  std::vector<event_place> places;
+};
+struct behind {
+  std::vector<command_id> commands;
+};
+
 // A piece of a stored stream, for an owner that took a command over.
 struct stored {
   read_output what;
@@ -31,6 +39,6 @@ struct stored {
 using actor = caf::typed_actor<
     // Commands of projects that the asker does not see are not found.
     caf::replies_to<request>::with<answer<outcome>>, caf::replies_to<events_after>::with<events>,
-    caf::replies_to<stored>::with<output_bytes>>;
+    caf::replies_to<look_behind>::with<behind>, caf::replies_to<stored>::with<output_bytes>>;
 
 } // namespace rdev::queries

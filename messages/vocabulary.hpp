@@ -72,6 +72,8 @@ namespace queries {
 struct request;
 struct events_after;
 struct events;
+struct look_behind;
+struct behind;
 struct stored;
 } // namespace queries
 namespace streams {
@@ -143,6 +145,8 @@ CAF_ALLOW_UNSAFE_MESSAGE_TYPE(rdev::output_log::appended)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(rdev::queries::request)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(rdev::queries::events_after)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(rdev::queries::events)
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(rdev::queries::look_behind)
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(rdev::queries::behind)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(rdev::queries::stored)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(rdev::streams::grown)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(rdev::streams::project_changed)

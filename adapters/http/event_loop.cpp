@@ -248,7 +248,7 @@ bool event_loop::take_request(connection& c) {
   if (auto* wrong = std::get_if<request_reader::refused>(&got)) {
     c.head_only = wrong->what.method == "HEAD";
     c.keep_alive = false;
-    begin_reply(c, handler_.refuse(wrong->why, c.peer, std::move(wrong->what)));
+    begin_reply(c, handler_.refuse(wrong->why, c.peer, wrong->what));
     return true;
   }
   if (auto* whole = std::get_if<request>(&got)) {

@@ -30,16 +30,30 @@ bool lower_hex(std::string_view text) {
   return std::all_of(text.begin(), text.end(), [](char c) { return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'f'); });
 }
 
+// 16 random bytes in hexadecimal. Taken out of a store: they are nobody's secret, and each request has some.
+std::string fresh_trace_id() {
+  constexpr std::size_t size = 16;
+  thread_local std::string store;
+  if (store.size() < size)
+    store = random_bytes(256 * size);
+  constexpr std::string_view digits = "0123456789abcdef";
+  std::string out;
+  out.reserve(2 * size);
+  for (const unsigned char c : std::string_view(store).substr(store.size() - size)) {
+    out += digits[c >> 4U];
+    out += digits[c & 15U];
+  }
+  store.resize(store.size() - size);
+  return out;
+}
+
 // The trace id of a `traceparent` (W3C Trace Context, version 00), or a fresh one.
 std::string trace_id_of(std::string_view traceparent) {
   if (traceparent.size() >= 55 && traceparent.starts_with("00-") && traceparent[35] == '-' &&
       lower_hex(traceparent.substr(3, 32)) &&
       traceparent.substr(3, 32).find_first_not_of('0') != std::string_view::npos)
     return std::string(traceparent.substr(3, 32));
-  const auto bytes = random_bytes(16);
-  digest256 half{};
-  std::copy(bytes.begin(), bytes.end(), half.begin());
-  return to_hex(half).substr(0, 32);
+  return fresh_trace_id();
 }
 
 bool is_json(std::string_view content_type) {
@@ -95,12 +109,17 @@ std::string whole_seconds(std::chrono::milliseconds d) {
 
 } // namespace
 
+// What was asked. Shared with the recipe, which may run after the reply when the house was late.
+struct request_handler::wish {
+  request asked;
+  parameters path;
+};
+
 // One request under way.
 struct request_handler::exchange {
-  request asked;
   request_context from;
   const route* where = nullptr;
-  parameters path;
+  std::shared_ptr<const wish> in; // until the reply goes out: an open stream need not keep it
   answer_to done;
   clock::time_point began = clock::now();
   std::string key_prefix;
@@ -116,25 +135,24 @@ request_handler::request_handler(api& house, log& out, metrics& counters, handle
     : house_(house), log_(out), metrics_(counters), config_(std::move(config)), streams_(house, config_.heartbeat) {
 }
 
-request_handler::under_way request_handler::take_in(request asked, const ip_address& peer) const {
+request_handler::under_way request_handler::take_in(const request& asked, const ip_address& peer) const {
   auto x = std::make_shared<exchange>();
-  x->asked = std::move(asked);
-  const auto wished = x->asked.field("x-request-id");
+  const auto wished = asked.field("x-request-id");
   x->from.request_id = good_request_id(wished) ? std::string(wished) : request_id::make().text();
-  x->from.trace_id = trace_id_of(x->asked.field("traceparent"));
-  x->from.client_ip = client_address(peer, x->asked.joined("x-forwarded-for"), config_.trusted_proxies).text();
-  x->from.method = x->asked.method;
-  x->from.path = shown(percent_decoded(x->asked.path(), false).value_or(std::string(x->asked.path())));
+  x->from.trace_id = trace_id_of(asked.field("traceparent"));
+  x->from.client_ip = client_address(peer, asked.joined("x-forwarded-for"), config_.trusted_proxies).text();
+  x->from.method = asked.method;
+  x->from.path = shown(percent_decoded(asked.path(), false).value_or(std::string(asked.path())));
   return x;
 }
 
 void request_handler::handle(request asked, const ip_address& peer, answer_to done) {
-  auto x = take_in(std::move(asked), peer);
+  const auto x = take_in(asked, peer);
   x->done = std::move(done);
-  auto found = find_route(x->asked.method, x->asked.path());
+  auto found = find_route(asked.method, asked.path());
   if (found && found->found != nullptr) {
     x->where = found->found;
-    x->path = std::move(found->path);
+    x->in = std::make_shared<const wish>(wish{std::move(asked), std::move(found->path)});
   }
   metrics_.request_started(method_label(x->from.method), x->pattern());
   if (x->where != nullptr)
@@ -151,15 +169,14 @@ void request_handler::handle(request asked, const ip_address& peer, answer_to do
   send(x, std::move(out));
 }
 
-reply request_handler::refuse(const refusal& why, const ip_address& peer, request asked) {
-  const auto x = take_in(std::move(asked), peer);
+reply request_handler::refuse(const refusal& why, const ip_address& peer, const request& asked) {
+  const auto x = take_in(asked, peer);
   if (x->from.method.empty())
     x->from.method = "-";
   metrics_.request_started(method_label(x->from.method), unmatched);
   auto out = failure_reply(x, why);
   out.close = true;
   watch_end(x, out);
-  x->asked = {};
   return out;
 }
 
@@ -189,7 +206,7 @@ void request_handler::answer_open_route(const under_way& x) {
 }
 
 void request_handler::ask_house(const under_way& x) {
-  const auto& asked = x->asked;
+  const auto& [asked, path] = *x->in;
   const auto header_key = asked.field("x-api-key");
   const auto bearer = bearer_of(asked.field("authorization"));
   if (!header_key.empty() && !bearer.empty() && header_key != bearer)
@@ -209,12 +226,12 @@ void request_handler::ask_house(const under_way& x) {
   wanted.credential = secret(std::string(header_key.empty() ? bearer : header_key));
   wanted.needed = *x->where->needed;
   if (x->where->pattern.starts_with("/projects/{id}"))
-    wanted.project = x->path.at("id");
+    wanted.project = path.at("id");
   if (asked.has("idempotency-key") && asked.method == "POST")
     wanted.idempotency = idempotency{std::string(asked.field("idempotency-key")), sha256(asked.body)};
-  wanted.recipe = [x, limit = config_.max_timeout]() -> answer<operation> {
-    const auto& r = x->asked;
-    if (x->where->takes_body && !r.body.empty() && !is_json(r.field("content-type")))
+  wanted.recipe = [in = x->in, where = x->where, limit = config_.max_timeout]() -> answer<operation> {
+    const auto& r = in->asked;
+    if (where->takes_body && !r.body.empty() && !is_json(r.field("content-type")))
       return refusal{refusal_code::unsupported_media_type, "the body must be application/json", {}, {}};
     if (const auto coding = r.field("content-encoding"); !coding.empty() && coding != "identity")
       return refusal{refusal_code::unsupported_media_type, "the body must not be compressed", {}, {}};
@@ -224,13 +241,13 @@ void request_handler::ask_house(const under_way& x) {
     auto query = parse_query(r.query());
     if (!query)
       return bad_request("query", "has a % that is not followed by two hexadecimal digits");
-    call c{x->path,
+    call c{in->path,
            std::move(*query),
            r.body,
            std::string(r.field("last-event-id")),
            r.field("accept").find("application/octet-stream") != std::string_view::npos,
            limit};
-    return x->where->make(c);
+    return where->make(c);
   };
   house_.perform(std::move(wanted), [this, x](api_reply answered) { send(x, reply_to(x, std::move(answered))); });
 }
@@ -278,7 +295,7 @@ reply request_handler::event_reply(const under_way& x, const stream_opened& open
   out.type = "text/event-stream";
   out.fields.emplace_back("X-Accel-Buffering", "no");
   out.close = true;
-  const auto query = parse_query(x->asked.query()).value_or(parameters{});
+  const auto query = parse_query(x->in->asked.query()).value_or(parameters{});
   const auto how = query.find("framing");
   const bool chunks = how != query.end() && how->second == "chunk";
   metrics_.stream_opened();
@@ -290,8 +307,8 @@ reply request_handler::event_reply(const under_way& x, const stream_opened& open
 reply request_handler::byte_reply(const under_way& x, output_bytes first) {
   const auto size = first.end;
   byte_range range;
-  const auto wish = parse_range(x->asked.field("range"), size, range);
-  if (wish == range_wish::unsatisfiable) {
+  const auto asked_range = parse_range(x->in->asked.field("range"), size, range);
+  if (asked_range == range_wish::unsatisfiable) {
     auto out =
         failure_reply(x, {refusal_code::range_not_satisfiable, "the range lies behind the end of the output", {}, {}});
     out.fields = {{"Content-Range", "bytes */" + std::to_string(size)}};
@@ -300,14 +317,14 @@ reply request_handler::byte_reply(const under_way& x, output_bytes first) {
   reply out;
   out.type = "application/octet-stream";
   out.fields.emplace_back("Accept-Ranges", "bytes");
-  if (wish == range_wish::satisfiable) {
+  if (asked_range == range_wish::satisfiable) {
     out.status = 206;
     out.fields.emplace_back("Content-Range", "bytes " + std::to_string(range.from) + "-" +
                                                  std::to_string(range.to - 1) + "/" + std::to_string(size));
   }
   out.size = range.to - range.from;
-  const auto which = parse_query(x->asked.query())->at("stream") == "stderr" ? stream::err : stream::out;
-  out.rest = make_byte_feed(house_, *command_id::parse(x->path.at("id")), which, range, std::move(first), 0);
+  const auto which = parse_query(x->in->asked.query())->at("stream") == "stderr" ? stream::err : stream::out;
+  out.rest = make_byte_feed(house_, *command_id::parse(x->in->path.at("id")), which, range, std::move(first), 0);
   return out;
 }
 
@@ -328,7 +345,7 @@ reply request_handler::failure_reply(const under_way& x, const refusal& why) {
 void request_handler::send(const under_way& x, reply r) {
   watch_end(x, r);
   const auto done = std::move(x->done);
-  x->asked = {}; // an open stream need not keep what was asked
+  x->in.reset();
   done(std::move(r));
 }
 

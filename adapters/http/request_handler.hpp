@@ -32,12 +32,13 @@ public:
   // `done` is called exactly once, from any thread.
   void handle(request asked, const ip_address& peer, answer_to done);
   // For what was refused before there was a whole request. `asked` holds what could be understood of it.
-  reply refuse(const refusal& why, const ip_address& peer, request asked);
+  reply refuse(const refusal& why, const ip_address& peer, const request& asked);
 
 private:
+  struct wish;
   struct exchange;
   using under_way = std::shared_ptr<exchange>;
-  under_way take_in(request asked, const ip_address& peer) const;
+  under_way take_in(const request& asked, const ip_address& peer) const;
   void answer_open_route(const under_way& x);
   void ask_house(const under_way& x);
   reply reply_to(const under_way& x, api_reply answered);

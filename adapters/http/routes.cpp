@@ -206,17 +206,33 @@ std::vector<std::string_view> segments(std::string_view path) {
   }
 }
 
-bool fits(std::string_view pattern, const std::vector<std::string>& path, parameters& out) {
-  const auto wanted = segments(pattern);
-  if (wanted.size() != path.size())
-    return false;
-  for (std::size_t i = 0; i < wanted.size(); ++i) {
+// A route and its pattern, cut up.
+struct cut_route {
+  const route* what;
+  std::vector<std::string_view> parts;
+};
+
+const std::vector<cut_route>& cut_routes() {
+  static const auto all = [] {
+    std::vector<cut_route> out;
+    for (const auto& r : routes())
+      out.push_back({&r, segments(r.pattern)});
+    return out;
+  }();
+  return all;
+}
+
+bool fits(const std::vector<std::string_view>& wanted, const std::vector<std::string_view>& path) {
+  return std::equal(wanted.begin(), wanted.end(), path.begin(), path.end(),
+                    [](std::string_view w, std::string_view p) { return w.starts_with('{') || w == p; });
+}
+
+parameters parameters_of(const std::vector<std::string_view>& wanted, const std::vector<std::string_view>& path) {
+  parameters out;
+  for (std::size_t i = 0; i < wanted.size(); ++i)
     if (wanted[i].starts_with('{'))
-      out[std::string(wanted[i].substr(1, wanted[i].size() - 2))] = path[i];
-    else if (wanted[i] != path[i])
-      return false;
-  }
-  return true;
+      out.emplace(wanted[i].substr(1, wanted[i].size() - 2), path[i]);
+  return out;
 }
 
 } // namespace
@@ -295,26 +311,29 @@ std::optional<parameters> parse_query(std::string_view text) {
 std::optional<match> find_route(std::string_view method, std::string_view path) {
   if (!path.starts_with('/'))
     return match{};
+  auto parts = segments(path);
   std::vector<std::string> decoded;
-  for (const auto part : segments(path)) {
+  decoded.reserve(parts.size()); // views into it are kept
+  for (auto& part : parts) {
+    if (part.find('%') == std::string_view::npos)
+      continue;
     auto one = percent_decoded(part, false);
     if (!one)
       return std::nullopt;
-    decoded.push_back(std::move(*one));
+    part = decoded.emplace_back(std::move(*one));
   }
   const auto wanted = method == "HEAD" ? std::string_view("GET") : method;
   match out;
-  for (const auto& r : routes()) {
-    parameters path_parameters;
-    if (!fits(r.pattern, decoded, path_parameters))
+  for (const auto& [r, pattern] : cut_routes()) {
+    if (!fits(pattern, parts))
       continue;
-    if (r.method == wanted) {
-      out.found = &r;
-      out.path = std::move(path_parameters);
+    if (r->method == wanted) {
+      out.found = r;
+      out.path = parameters_of(pattern, parts);
       return out;
     }
-    out.allowed.push_back(r.method);
-    if (r.method == "GET")
+    out.allowed.push_back(r->method);
+    if (r->method == "GET")
       out.allowed.emplace_back("HEAD");
   }
   return out;

@@ -84,6 +84,22 @@ public:
     });
   }
 
+  result<std::vector<command_id>> behind(const std::vector<event_place>& places) override {
+    return t_.call("reads.behind", 1, [&]() -> result<std::vector<command_id>> {
+      std::vector<command_id> out;
+      for (const auto& [id, at] : places) {
+        if (!t_.commands.contains(id) || t_.results.contains(id)) {
+          out.push_back(id);
+          continue;
+        }
+        const auto page = page_of(id, at, 1);
+        if (page && *page && (*page)->next != at)
+          out.push_back(id);
+      }
+      return out;
+    });
+  }
+
   result<bool> has_output(const command_id& id) override {
     return t_.call("reads.has_output", 1, [&]() -> result<bool> { return !rows_of(id).empty(); });
   }

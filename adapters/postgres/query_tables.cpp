@@ -49,6 +49,15 @@ const std::string events_sql =
     "AND (seq > $2 OR octet_length(data) > $3) ORDER BY seq LIMIT " +
     std::to_string(most_chunks) + ") o) p WHERE nth = 1 OR upto <= $4 ORDER BY seq";
 
+const std::string behind_sql =
+    "SELECT p.id FROM unnest($1::uuid[], $2::bigint[], $3::bigint[]) AS p(id, seq, pos) "
+    "LEFT JOIN command c ON c.id = p.id LEFT JOIN lease l ON l.command_id = p.id "
+    "LEFT JOIN command_result r ON r.command_id = p.id "
+    "WHERE c.id IS NULL OR r.command_id IS NOT NULL OR p.seq < " +
+    std::to_string(seq_queued) + " OR (p.seq < " + std::to_string(seq_running) +
+    " AND l.started_at IS NOT NULL) OR EXISTS (SELECT 1 FROM output_chunk o WHERE o.command_id = p.id "
+    "AND o.seq >= p.seq AND (o.seq > p.seq OR octet_length(o.data) > p.pos))";
+
 const std::string bytes_sql = "SELECT " + chunk_columns +
                               "FROM (SELECT o.*, row_number() OVER (ORDER BY seq) AS nth, "
                               "sum(octet_length(data) - greatest($3 - off, 0)) OVER (ORDER BY seq) AS upto FROM "
@@ -80,6 +89,7 @@ const statements prepared{{"has_output", "SELECT EXISTS (SELECT 1 FROM output_ch
                           {"list", list_sql},
                           {"state", state_sql},
                           {"events", events_sql},
+                          {"behind", behind_sql},
                           {"bytes", bytes_sql},
                           {"chunks", chunks_sql},
                           {"end", end_sql},
@@ -193,6 +203,23 @@ public:
     if (beyond)
       return failure{fault::invalid, "the position lies beyond the end"};
     return out;
+  }
+
+  result<std::vector<command_id>> behind(const std::vector<event_place>& places) override {
+    array_literal ids;
+    array_literal items;
+    array_literal bytes;
+    for (const auto& [id, at] : places) {
+      ids.add(std::string_view(id.uuid()));
+      items.add_number(at.seq);
+      bytes.add_number(at.pos);
+    }
+    return session_.single(effect::reads, [&](pqxx::transaction_base& tx) {
+      std::vector<command_id> out;
+      for (const auto& row : tx.exec_prepared("behind", ids.text(), items.text(), bytes.text()))
+        out.push_back(*command_id::from_uuid(row[0].c_str()));
+      return out;
+    });
   }
 
   result<bool> has_output(const command_id& id) override {

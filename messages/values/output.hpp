@@ -81,4 +81,10 @@ struct event_page {
   event_position next;                     // where to go on
 };
 
+// Where a reader of a command's events stands.
+struct event_place {
+  command_id command;
+  event_position position;
+};
+
 } // namespace rdev

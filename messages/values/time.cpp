@@ -1,21 +1,35 @@
 #include "messages/values/time.hpp"
 
 #include <algorithm>
-#include <array>
-#include <cstdio>
 
 namespace rdev {
 
+namespace {
+
+// `n` in decimal, with leading zeros, at the place.
+void write_digits(char* at, int count, unsigned n) {
+  while (count-- > 0) {
+    at[count] = static_cast<char>('0' + n % 10);
+    n /= 10;
+  }
+}
+
+} // namespace
+
+// By hand: every log line and every answer holds a time.
 std::string to_rfc3339(timestamp t) {
   const auto day = std::chrono::floor<std::chrono::days>(t);
   const std::chrono::year_month_day date(day);
   const std::chrono::hh_mm_ss time(std::chrono::floor<std::chrono::milliseconds>(t - day));
-  std::array<char, 40> text{};
-  std::snprintf(text.data(), text.size(), "%04d-%02u-%02uT%02d:%02d:%02d.%03dZ", static_cast<int>(date.year()),
-                static_cast<unsigned>(date.month()), static_cast<unsigned>(date.day()),
-                static_cast<int>(time.hours().count()), static_cast<int>(time.minutes().count()),
-                static_cast<int>(time.seconds().count()), static_cast<int>(time.subseconds().count()));
-  return text.data();
+  std::string out = "0000-00-00T00:00:00.000Z";
+  write_digits(out.data(), 4, static_cast<unsigned>(static_cast<int>(date.year())));
+  write_digits(out.data() + 5, 2, static_cast<unsigned>(date.month()));
+  write_digits(out.data() + 8, 2, static_cast<unsigned>(date.day()));
+  write_digits(out.data() + 11, 2, static_cast<unsigned>(time.hours().count()));
+  write_digits(out.data() + 14, 2, static_cast<unsigned>(time.minutes().count()));
+  write_digits(out.data() + 17, 2, static_cast<unsigned>(time.seconds().count()));
+  write_digits(out.data() + 20, 3, static_cast<unsigned>(time.subseconds().count()));
+  return out;
 }
 
 namespace {

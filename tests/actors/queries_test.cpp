@@ -174,6 +174,7 @@ TEST_F(Queries, PassesFaultsOn) {
   EXPECT_EQ(want(get_queue{}).failed(), fault::unavailable);
   EXPECT_EQ(want(open_stream{"demo", id, {}}).failed(), fault::unavailable);
   EXPECT_EQ(ask<events>(queries, events_after{id, {}}).failed(), fault::unavailable);
+  EXPECT_EQ(ask<behind>(queries, look_behind{{{id, {}}}}).failed(), fault::unavailable);
   EXPECT_EQ(ask<output_bytes>(queries, stored{{id}}).failed(), fault::unavailable);
   EXPECT_EQ(want(list_keys{}).failed(), fault::internal);
 }

@@ -14,15 +14,21 @@ class Streams : public test::actor_house {
 protected:
   Streams() {
     play_with<queries::actor>([this](caf::event_based_actor* me) {
-      return caf::behavior{[this, me](const queries::events_after& what) -> caf::result<queries::events> {
-        asked_for.push_back(what);
-        if (away)
-          return to_error({fault::unavailable, "planned"});
-        if (!hold)
-          return page();
-        held.push_back(me->make_response_promise<queries::events>());
-        return held.back();
-      }};
+      return caf::behavior{[this](const queries::look_behind& what) -> caf::result<queries::behind> {
+                             looked.push_back(what.places);
+                             if (away)
+                               return to_error({fault::unavailable, "planned"});
+                             return queries::behind{news ? std::vector{command} : std::vector<command_id>{}};
+                           },
+                           [this, me](const queries::events_after& what) -> caf::result<queries::events> {
+                             asked_for.push_back(what);
+                             if (away)
+                               return to_error({fault::unavailable, "planned"});
+                             if (!hold)
+                               return page();
+                             held.push_back(me->make_response_promise<queries::events>());
+                             return held.back();
+                           }};
     });
     streams = open(behavior, around(), config{});
   }
@@ -55,6 +61,7 @@ protected:
   bool away = false;
   bool hold = false;
   std::vector<queries::events_after> asked_for;
+  std::vector<std::vector<event_place>> looked;
   std::vector<caf::typed_response_promise<queries::events>> held;
   actor streams;
 };
@@ -87,6 +94,26 @@ TEST_F(Streams, LooksAgainByItselfInCaseANotificationWasLost) {
   EXPECT_TRUE(one.reply()->events);
 }
 
+TEST_F(Streams, LooksForManyWithOneQuestion) {
+  std::vector<test::asked<answer<stream_news>>> all;
+  for (int i = 0; i < 300; ++i)
+    all.push_back(read(10s));
+  auto of_a_project = read(10s, true);
+  const auto before = asked_for.size();
+  advance(1100ms);
+  ASSERT_EQ(looked.size(), 2U);
+  EXPECT_EQ(looked[0].size() + looked[1].size(), 300U);
+  EXPECT_EQ(looked[0].size(), 256U);
+  EXPECT_EQ(looked[0][0].command, command);
+  EXPECT_EQ(looked[0][0].position, (event_position{1, 0}));
+  EXPECT_EQ(asked_for.size(), before) << "nobody asks for a page where there is nothing";
+  news = true;
+  advance(1100ms);
+  for (auto& one : all)
+    EXPECT_TRUE(one.reply()->events);
+  EXPECT_TRUE(of_a_project.open());
+}
+
 TEST_F(Streams, AnswersWithNothingWhenTheTimeIsUp) {
   auto one = read(3s);
   advance(2500ms);
@@ -116,7 +143,7 @@ TEST_F(Streams, KeepsReadersWhileTheStoreIsAway) {
   auto one = read(10s);
   advance(3s);
   EXPECT_TRUE(one.open());
-  EXPECT_GE(counts.count("fault_seen streams"), 3);
+  EXPECT_GE(counts.count("fault_seen streams"), 3); // the first question and two polls
   away = false;
   news = true;
   advance(1100ms);

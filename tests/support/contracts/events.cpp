@@ -142,6 +142,32 @@ TEST_P(Events, AreWholeFromEveryPositionInPagesOfEverySize) {
   }
 }
 
+// For each place of the life of a command, with others asked for in the same breath: behind() says what events() would.
+TEST_P(Events, BehindManyPlacesAreFoundWithOneQuestion) {
+  const auto silent = running().what.id;
+  const auto no_more = command_id::make();
+  const auto behind = [&](const command_id& id, event_position at) {
+    const auto found = value_of(queries->behind({{silent, {seq_running, 0}}, {id, at}, {no_more, {3, 7}}}));
+    EXPECT_EQ(std::count(found.begin(), found.end(), silent), 0) << "has said nothing";
+    EXPECT_EQ(std::count(found.begin(), found.end(), no_more), 1) << "is not there";
+    return std::find(found.begin(), found.end(), id) != found.end();
+  };
+  const auto id = submitted();
+  EXPECT_TRUE(behind(id, {0, 0}));
+  EXPECT_FALSE(behind(id, {seq_queued, 0}));
+  const auto mine = claimed().at(0);
+  EXPECT_TRUE(behind(id, {seq_queued, 0}));
+  EXPECT_FALSE(behind(id, {seq_running, 0}));
+  ASSERT_TRUE(appended(mine, {piece(3, stream::out, 0, "abc"), piece(4, stream::err, 0, "d")}));
+  EXPECT_TRUE(behind(id, {seq_running, 0}));
+  EXPECT_TRUE(behind(id, {3, 2}));
+  EXPECT_TRUE(behind(id, {3, 3}));
+  EXPECT_FALSE(behind(id, {4, 1}));
+  ASSERT_TRUE(completed(mine));
+  EXPECT_TRUE(behind(id, {4, 1}));
+  EXPECT_TRUE(value_of(queries->behind({})).empty());
+}
+
 TEST_P(Events, PagesGoOnBeyondTheNumberOfChunksOfOne) {
   const auto l = running();
   std::vector<chunk> chunks;
