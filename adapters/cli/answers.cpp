@@ -45,9 +45,16 @@ std::variant<try_again, trouble> refusal_in(const http::response& answer) {
                    answer.status != 429};
 }
 
+std::variant<try_again, trouble> meaning_of_failure(const failure& why) {
+  if (why.code == fault::invalid)
+    return trouble{trouble_kind::unreachable, "the server cannot be trusted: " + why.message};
+  return try_again{std::nullopt, why.message, true};
+}
+
 meaning meaning_of(const result<http::response>& answer) {
   if (!answer)
-    return try_again{std::nullopt, answer.error().message, true};
+    return std::visit([](auto&& no) -> meaning { return std::forward<decltype(no)>(no); },
+                      meaning_of_failure(answer.error()));
   if (answer->status < 200 || answer->status > 299)
     return std::visit([](auto&& no) -> meaning { return std::forward<decltype(no)>(no); }, refusal_in(*answer));
   const auto parsed = json::parse(answer->body);

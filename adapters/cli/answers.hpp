@@ -27,7 +27,8 @@ struct try_again {
 using meaning = std::variant<reply, try_again, trouble>;
 
 meaning meaning_of(const result<http::response>& answer);
-// The same for an answer that is no success.
+// The same for no answer at all, and for one that is no success.
+std::variant<try_again, trouble> meaning_of_failure(const failure& why);
 std::variant<try_again, trouble> refusal_in(const http::response& answer);
 
 } // namespace rdev::cli

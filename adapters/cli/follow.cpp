@@ -9,7 +9,7 @@ std::variant<try_again, trouble> verdict_on(const result<http::response>& answer
   if (overlong)
     return trouble{trouble_kind::unreadable, "the server sent an event that is too long"};
   if (!answer)
-    return try_again{std::nullopt, answer.error().message};
+    return meaning_of_failure(answer.error());
   if (answer->status == 200)
     return try_again{std::nullopt, "the stream was cut"};
   if (answer->status == 204)

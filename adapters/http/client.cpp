@@ -25,6 +25,8 @@ headers from_headers(const httplib::Headers& fields) {
 }
 
 failure cut(httplib::Error why) {
+  if (why == httplib::Error::SSLServerVerification)
+    return {fault::invalid, "its certificate cannot be verified; SSL_CERT_FILE may name another list of authorities"};
   return {fault::unavailable, httplib::to_string(why)};
 }
 

@@ -28,11 +28,12 @@ public:
   client(client&&) noexcept;
   client& operator=(client&&) noexcept;
 
-  // Fault `unavailable`: not connected, or cut before an answer; the server may have acted on the request.
+  // Fault `unavailable`: not connected, or cut before an answer; the server may have acted on the request. `invalid`:
+  // a certificate that cannot be verified; nothing was sent.
   result<response> request(const std::string& method, const std::string& path, const headers& fields,
                            const std::string& body);
   // GET whose body is handed out in pieces as it comes, as long as `on_data` answers true. For another status than 200
-  // the body is in the response. A cut shows as fault `unavailable`.
+  // the body is in the response. Faults as above.
   result<response> stream(const std::string& path, const headers& fields,
                           const std::function<bool(std::string_view)>& on_data);
   // Breaks off a request under way; may be called from another thread.

@@ -39,9 +39,10 @@ std::string fresh_trace_id() {
   constexpr std::string_view digits = "0123456789abcdef";
   std::string out;
   out.reserve(2 * size);
-  for (const unsigned char c : std::string_view(store).substr(store.size() - size)) {
-    out += digits[c >> 4U];
-    out += digits[c & 15U];
+  for (const char c : std::string_view(store).substr(store.size() - size)) {
+    const auto byte = static_cast<unsigned char>(c);
+    out += digits[byte >> 4U];
+    out += digits[byte & 15U];
   }
   store.resize(store.size() - size);
   return out;

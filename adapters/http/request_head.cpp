@@ -130,10 +130,10 @@ std::optional<refusal> check_framing(const request& r, int version, const reques
   } else if (sizes > 0) {
     const auto text = r.field("content-length");
     const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), out.body_bytes);
-    if (text.empty() || end != text.data() + text.size() || error == std::errc::invalid_argument)
+    if (error != std::errc{} || end != text.data() + text.size())
       return malformed("Content-Length is not a number");
     out.framing = body_framing::sized;
-    if (error == std::errc::result_out_of_range || out.body_bytes > limits.body_bytes)
+    if (out.body_bytes > limits.body_bytes)
       return body_too_large(limits);
   }
   return std::nullopt;

@@ -246,8 +246,9 @@ export class Server {
   #child;
   #agent = new http.Agent({ keepAlive: false });
 
-  constructor({ env = {}, args = [] } = {}) {
+  constructor({ env = {}, args = [], listen = '127.0.0.1:0' } = {}) {
     this.env = env;
+    this.listen = listen;
     this.args = args;
     this.base = fs.mkdtempSync(path.join(os.tmpdir(), 'rdev-e2e-'));
     this.dataDir = path.join(this.base, 'data');
@@ -295,7 +296,7 @@ export class Server {
     this.exited = undefined;
     this.#child = spawn(
       path.join(binDir, 'rdev-api'),
-      ['serve', '--listen', '127.0.0.1:0', '--data-dir', this.dataDir, ...this.args],
+      ['serve', '--listen', this.listen, '--data-dir', this.dataDir, ...this.args],
       { env: cleanEnv(this.env), stdio: ['ignore', out, err], cwd: this.base },
     );
     fs.closeSync(out);
@@ -311,7 +312,7 @@ export class Server {
     }, 60_000);
     if (this.exited) throw this.#tooEarly();
     this.address = fs.readFileSync(this.addressFile, 'utf8').trim();
-    assert.match(this.address, /^127\.0\.0\.1:\d+$/, 'the content of <data-dir>/address');
+    assert.match(this.address, /^(127\.0\.0\.1|\[::1\]):\d+$/, 'the content of <data-dir>/address');
     this.adminKey = this.env.RDEV_ADMIN_KEY ?? fs.readFileSync(path.join(this.dataDir, 'admin.key'), 'utf8').trim();
   }
 

@@ -36,6 +36,13 @@ TEST(Answer, IsWorthARepeatWhenTheOutcomeIsUnknown) {
   EXPECT_TRUE(std::get<try_again>(cut).in_doubt);
 }
 
+TEST(Answer, OfAServerThatCannotBeTrustedIsNotAskedForAgain) {
+  const auto means = meaning_of(result<http::response>(failure{fault::invalid, "its certificate is a stranger's"}));
+  ASSERT_TRUE(std::holds_alternative<trouble>(means));
+  EXPECT_EQ(std::get<trouble>(means).kind, trouble_kind::unreachable);
+  EXPECT_NE(std::get<trouble>(means).message.find("certificate"), std::string::npos);
+}
+
 TEST(Answer, OfARateLimitIsWorthARepeatAndLeavesNoDoubt) {
   const auto means = of(429, "", {{"retry-after", "1"}});
   ASSERT_TRUE(std::holds_alternative<try_again>(means));
