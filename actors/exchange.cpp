@@ -193,12 +193,20 @@ void state::cancel(const cancel_command& what) {
 }
 
 void state::answer_with(answer<outcome> what) {
+  if (deliver(std::move(what)))
+    self->send(keeper, idle{self->id()});
+}
+
+bool state::deliver(answer<outcome> what) {
   if (!promise.pending())
-    return;
+    return false;
   if (!what)
     record_refusal(what.why());
   promise.deliver(api_reply{std::move(what), std::move(who), rate});
-  self->quit();
+  request = {};
+  who.reset();
+  rate.reset();
+  return true;
 }
 
 // Who was refused what is on record; a refusal keeps its own code even if the audit log is away.
@@ -223,13 +231,17 @@ void state::fail(const caf::error& why) {
   answer_with(as_refusal(failed.code));
 }
 
+// Whoever was too late may still answer: this exchange takes no other request.
 void state::on_expired() {
+  if (!deliver(as_refusal(fault::deadline)))
+    return; // it was in time after all
   around.metrics->fault_seen("deadline");
-  answer_with(as_refusal(fault::deadline));
+  self->quit();
 }
 
-actor::behavior_type behavior(actor::stateful_pointer<state> self, surroundings around) {
+actor::behavior_type behavior(actor::stateful_pointer<state> self, surroundings around, parent keeper) {
   self->state.around = around;
+  self->state.keeper = std::move(keeper);
   return {
       [=](ingress::perform& what) { return self->state.on_perform(what); },
       [=](expired) { self->state.on_expired(); },

@@ -1,5 +1,6 @@
 // One request's walk through the house: identified -> metered -> answered. The only place that chains requests. Owns
-// the request; its death is a fault for the asker. Runs: scheduled, one for each request, a child of INGRESS.
+// the request; its death is a fault for the asker. Runs: scheduled, one for each request under way, a child of INGRESS;
+// it takes the next one when it has answered.
 #pragma once
 
 #include "actors/surroundings.hpp"
@@ -12,6 +13,12 @@
 namespace rdev::exchange {
 
 struct expired {}; // the deadline has passed: answer and end
+
+// To its parent: it has answered, nobody owes it anything, it may be given the next request.
+struct idle {
+  caf::actor_id who = 0;
+};
+using parent = caf::typed_actor<caf::reacts_to<idle>>;
 
 using actor = caf::typed_actor<caf::replies_to<ingress::perform>::with<api_reply>, caf::reacts_to<expired>>;
 using reply = caf::typed_response_promise<api_reply>;
@@ -38,11 +45,14 @@ struct state {
   void ask_owner(std::string_view owner, Request what);
 
   void answer_with(answer<outcome> what);
+  // False: it had answered already.
+  bool deliver(answer<outcome> what);
   void fail(const caf::error& why);
   void record_refusal(const refusal& why);
 
   actor::base* self;
   surroundings around;
+  parent keeper;
   api_request request;
   std::optional<principal> who;
   std::optional<rate_state> rate;
@@ -50,8 +60,9 @@ struct state {
   const char* name = "exchange";
 };
 
-actor::behavior_type behavior(actor::stateful_pointer<state> self, surroundings around);
+actor::behavior_type behavior(actor::stateful_pointer<state> self, surroundings around, parent keeper);
 
 } // namespace rdev::exchange
 
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(rdev::exchange::expired)
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(rdev::exchange::idle)

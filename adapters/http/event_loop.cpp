@@ -203,10 +203,8 @@ void event_loop::want(connection& c, std::uint32_t events) {
 
 void event_loop::on_readable(connection& c) {
   const bool lingering = c.now == connection::phase::lingering;
-  // What comes while a request is under way waits in the socket. Most clients send nothing then, so that epoll is told
-  // only of those that do. The end of what a client sends is no reason not to answer it.
   if (c.now != connection::phase::reading && !lingering)
-    return want(c, c.wanted & ~static_cast<std::uint32_t>(EPOLLIN));
+    return on_unasked(c);
   thread_local std::array<char, read_bytes> buffer;
   const auto n = ::recv(c.socket.get(), buffer.data(), buffer.size(), 0);
   if (n < 0 && (errno == EAGAIN || errno == EINTR))
@@ -217,6 +215,18 @@ void event_loop::on_readable(connection& c) {
     return;
   c.reader.feed({buffer.data(), static_cast<std::size_t>(n)});
   serve(c);
+}
+
+// What comes while a request is under way waits in the socket. Most clients send nothing then, so that epoll is told
+// only of those that do. The end of what a client sends is no reason not to answer it, but most of those that have a
+// stream then have gone: what is sent to them comes back as an error.
+void event_loop::on_unasked(connection& c) {
+  want(c, c.wanted & ~static_cast<std::uint32_t>(EPOLLIN));
+  char first = 0;
+  if (!c.asked_for_piece || ::recv(c.socket.get(), &first, 1, MSG_PEEK | MSG_DONTWAIT) != 0)
+    return;
+  if (const auto sign = c.rest->sign_of_life(); !sign.empty()) // so few bytes go whole or not at all
+    ::send(c.socket.get(), sign.data(), sign.size(), MSG_NOSIGNAL | MSG_DONTWAIT);
 }
 
 // From wherever it stands, as far as it gets.
@@ -345,7 +355,7 @@ bool event_loop::flush(connection& c) {
     auto skip = c.sent;
     const auto add = [&](std::string_view bytes) {
       bytes.remove_prefix(std::exchange(skip, 0));
-      // sendmsg() only reads what an iovec points to.
+      // NOLINTNEXTLINE(cppcoreguidelines-pro-type-const-cast): sendmsg() only reads what an iovec points to
       parts.at(count++) = {const_cast<char*>(bytes.data()), bytes.size()};
     };
     if (!c.text.empty())

@@ -55,6 +55,7 @@ private:
   connection* find(std::uint64_t id);
   void on_event(std::uint64_t id, std::uint32_t events);
   void on_readable(connection& c);
+  void on_unasked(connection& c);
   void serve(connection& c);
   bool take_request(connection& c);
   void answer(connection& c, request whole);

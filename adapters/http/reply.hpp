@@ -36,6 +36,10 @@ public:
   virtual ~feed() = default;
   // `done` is called exactly once, from any thread. Not asked again before that.
   virtual void next(deliver done) = 0;
+  // What may be sent between two pieces, to see whether the client is still there; empty = nothing may.
+  [[nodiscard]] virtual std::string_view sign_of_life() const {
+    return {};
+  }
 };
 
 struct reply {

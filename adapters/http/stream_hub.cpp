@@ -64,7 +64,7 @@ struct stream_hub::topic : std::enable_shared_from_this<topic> {
   topic& operator=(const topic&) = delete;
   ~topic();
 
-  void next(std::shared_ptr<reader> who, feed::deliver done);
+  void next(std::shared_ptr<reader> who, const feed::deliver& done);
   void ask(event_position from);
   void on_news(event_position from, const answer<stream_news>& news);
   void keep(const std::vector<stream_part>& parts);
@@ -93,7 +93,10 @@ public:
   void next(deliver done) override {
     if (greeting_)
       return done({{slice_of(std::move(greeting_))}, false});
-    topic_->next(shared_from_this(), std::move(done));
+    topic_->next(shared_from_this(), done);
+  }
+  [[nodiscard]] std::string_view sign_of_life() const override {
+    return ":\n\n"; // a comment
   }
 
 private:
@@ -127,7 +130,7 @@ void stream_hub::topic::forget() {
   kept_size = 0;
 }
 
-void stream_hub::topic::next(std::shared_ptr<reader> who, feed::deliver done) {
+void stream_hub::topic::next(std::shared_ptr<reader> who, const feed::deliver& done) {
   feed::piece late;
   bool first = false;
   const auto from = who->at;
@@ -137,7 +140,7 @@ void stream_hub::topic::next(std::shared_ptr<reader> who, feed::deliver done) {
     if (late.slices.empty()) {
       auto& others = asked[from];
       first = others.empty();
-      others.push_back({std::move(who), std::move(done)});
+      others.push_back({std::move(who), done});
     }
   }
   if (!late.slices.empty())

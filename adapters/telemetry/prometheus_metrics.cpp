@@ -15,7 +15,6 @@
 #include <mutex>
 #include <set>
 #include <sstream>
-#include <tuple>
 #include <vector>
 
 namespace rdev {
@@ -144,6 +143,7 @@ private:
     Gauge* in_flight = nullptr;
     std::vector<ending> endings;
   };
+  using routes = std::map<std::string, series, std::less<>>;
 
   Family<Counter>& counter(const std::string& name, const std::string& help) {
     return prometheus::BuildCounter().Name(name).Help(help).Register(registry_);
@@ -157,10 +157,13 @@ private:
 
   series& requests_of(std::string_view method, std::string_view route) {
     std::lock_guard guard(mutex_);
-    const auto known = requests_.find(std::tuple(method, route));
-    if (known != requests_.end())
+    auto methods = requests_.find(method);
+    if (methods == requests_.end())
+      methods = requests_.emplace(std::string(method), routes{}).first;
+    const auto known = methods->second.find(route);
+    if (known != methods->second.end())
       return known->second;
-    auto& fresh = requests_[std::tuple(std::string(method), std::string(route))];
+    auto& fresh = methods->second[std::string(route)];
     fresh.labels = {{"method", std::string(method)}, {"path", std::string(route)}};
     fresh.in_flight = &in_flight_.Add(fresh.labels);
     return fresh;
@@ -212,7 +215,7 @@ private:
 
   prometheus::Registry registry_;
   std::mutex mutex_;
-  std::map<std::tuple<std::string, std::string>, series, std::less<>> requests_; // by method and route
+  std::map<std::string, routes, std::less<>> requests_; // by method
   std::set<std::string, std::less<>> projects_;
 
   Family<Counter>& requests_total_ = counter("http_requests_total", "Finished HTTP requests.");

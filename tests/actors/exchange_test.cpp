@@ -53,6 +53,13 @@ protected:
     play<audit::actor>([this](const audit::record& row) { audited.push_back(row.what); });
   }
 
+  // Stands for INGRESS.
+  parent keeper() {
+    return caf::actor_cast<parent>(open([this](caf::event_based_actor*) {
+      return caf::behavior{[this](const idle& free) { idlers.push_back(free.who); }};
+    }));
+  }
+
   template <class Reply>
   caf::result<Reply> step(const std::string& name, const Reply& yes) {
     steps.push_back(name);
@@ -61,7 +68,7 @@ protected:
     return yes;
   }
   api_reply walk() {
-    one = open(behavior, around());
+    one = open(behavior, around(), keeper());
     return ask<api_reply>(one, ingress::perform{request}).reply();
   }
   refusal_code refused() {
@@ -82,6 +89,7 @@ protected:
   std::string failing;
   fault code = fault::unavailable;
   std::vector<std::string> steps;
+  std::vector<caf::actor_id> idlers;
   std::vector<audit_record> audited;
   std::vector<command_queue::submit> submits;
   std::vector<cancel_order> cancels;
@@ -255,13 +263,29 @@ TEST_F(Exchange, AnswersAtItsDeadlineAndEnds) {
       return me->make_response_promise<answer<principal>>(); // never
     }};
   });
-  one = open(behavior, around());
+  one = open(behavior, around(), keeper());
   auto late = ask<api_reply>(one, ingress::perform{request});
   EXPECT_TRUE(late.open());
   tell(one, expired{});
   EXPECT_EQ(late.reply().what.why().code, refusal_code::service_unavailable);
   EXPECT_NE(late.reply().what.why().message.find("unknown"), std::string::npos);
   EXPECT_EQ(counts.count("fault_seen deadline"), 1);
+  EXPECT_THAT(idlers, IsEmpty()) << "somebody may still answer the former request";
+}
+
+TEST_F(Exchange, MayHaveTheNextRequestWhenItHasAnswered) {
+  located = answer<project>(refusal{refusal_code::conflict, "", {}, {}});
+  EXPECT_EQ(refused(), refusal_code::conflict);
+  EXPECT_THAT(idlers, ElementsAre(one.id()));
+  metered.admitted = false;
+  auto next = ask<api_reply>(one, ingress::perform{request});
+  EXPECT_EQ(next.reply().what.why().code, refusal_code::too_many_requests);
+  EXPECT_EQ(idlers.size(), 2U);
+  tell(one, expired{}); // too late: it has answered
+  EXPECT_EQ(counts.count("fault_seen deadline"), 0);
+  metered.admitted = true;
+  located = answer<project>(project{});
+  EXPECT_TRUE(ask<api_reply>(one, ingress::perform{request}).reply().what);
 }
 
 // ---- what is on record

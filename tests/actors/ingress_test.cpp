@@ -29,6 +29,9 @@ protected:
   std::size_t under_way() {
     return caf::actor_cast<self_actor::stateful_pointer<state>>(made)->state.exchanges.size();
   }
+  std::size_t spare() {
+    return caf::actor_cast<self_actor::stateful_pointer<state>>(made)->state.spare.size();
+  }
 
   config settings;
   self_actor made;
@@ -60,6 +63,42 @@ TEST_F(Ingress, EndsExchangesThatAreOverdue) {
   advance(6s);
   EXPECT_EQ(late.reply().what.why().code, refusal_code::service_unavailable);
   EXPECT_EQ(under_way(), 0U);
+}
+
+TEST_F(Ingress, GivesAnExchangeThatHasAnsweredTheNextRequest) {
+  for (int i = 0; i < 3; ++i) {
+    auto one = knock();
+    within<auth::actor>([this] {
+      held.back().deliver(answer<principal>(refusal{refusal_code::key_revoked, "", {}, {}}));
+    });
+    EXPECT_EQ(one.reply().what.why().code, refusal_code::key_revoked);
+    EXPECT_EQ(under_way(), 0U);
+    EXPECT_EQ(spare(), 1U);
+  }
+}
+
+TEST_F(Ingress, GivesNoFurtherRequestToAnExchangeThatWasOverdue) {
+  auto late = knock();
+  advance(10600ms);
+  EXPECT_EQ(late.reply().what.why().code, refusal_code::service_unavailable);
+  EXPECT_EQ(spare(), 0U);
+  auto next = knock();
+  within<auth::actor>([this] { // the answer to the former request
+    held.at(0).deliver(answer<principal>(refusal{refusal_code::key_revoked, "", {}, {}}));
+  });
+  EXPECT_TRUE(next.open());
+}
+
+TEST_F(Ingress, KeepsNoMoreExchangesThanItIsTo) {
+  std::vector<test::asked<api_reply>> all;
+  for (int i = 0; i < 300; ++i)
+    all.push_back(knock());
+  within<auth::actor>([this] {
+    for (auto& one : held)
+      one.deliver(answer<principal>(refusal{refusal_code::key_revoked, "", {}, {}}));
+  });
+  EXPECT_EQ(under_way(), 0U);
+  EXPECT_EQ(spare(), settings.most_spare);
 }
 
 TEST_F(Ingress, TakesItsExchangesAlongWhenItDies) {

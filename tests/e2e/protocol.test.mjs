@@ -7,7 +7,7 @@ import { Connection, cutsOf } from './raw.mjs';
 import { FrameReader, Server, Transcript, sha256, waitFor } from './support.mjs';
 
 const key = 'k'.repeat(40);
-const settings = { RDEV_ADMIN_KEY: key, RDEV_LIMITS_RPS: '0', RDEV_HTTP_MAX_BODY_BYTES: '64KiB', RDEV_SSE_HEARTBEAT: '1s' };
+const settings = { RDEV_ADMIN_KEY: key, RDEV_LIMITS_RPS: '0', RDEV_HTTP_MAX_BODY_BYTES: '64KiB', RDEV_SSE_HEARTBEAT: '5m' };
 const limits = { body: 64 * 1024, head: 16 * 1024, target: 8 * 1024 };
 
 let server;

@@ -1,8 +1,14 @@
-// Every fuzz target over its seeds and some thousand seeded random changes of them, in every build.
+// Every fuzz target over its seeds, over what longer runs have found worth keeping (corpus/NAME), and over some
+// thousand seeded random changes of the seeds, in every build.
 #include "tests/fuzz/targets.hpp"
 #include "tests/values/seeded.hpp"
 
 #include <gtest/gtest.h>
+
+#include <filesystem>
+#include <fstream>
+#include <iterator>
+#include <vector>
 
 namespace rdev::fuzz {
 namespace {
@@ -31,11 +37,24 @@ std::string changed(std::string text, const target& t, test::seeded& random) {
 
 class Fuzz : public testing::TestWithParam<target> {};
 
+std::vector<std::string> corpus_of(std::string_view name) {
+  std::vector<std::string> out;
+  const auto folder = std::filesystem::path(RDEV_FUZZ_CORPUS) / name;
+  if (std::filesystem::exists(folder))
+    for (const auto& entry : std::filesystem::directory_iterator(folder)) {
+      std::ifstream file(entry.path(), std::ios::binary);
+      out.emplace_back(std::istreambuf_iterator<char>(file), std::istreambuf_iterator<char>());
+    }
+  return out;
+}
+
 TEST_P(Fuzz, HoldsItsLawsForSeedsAndTheirChanges) {
   const auto& t = GetParam();
   t.run("");
   for (const auto seed : t.seeds)
     t.run(seed);
+  for (const auto& text : corpus_of(t.name))
+    t.run(text);
   test::seeded random(61);
   const std::size_t rounds = t.name == "settings_text" ? 60
                              : t.name == "bodies"      ? 1'500

@@ -21,11 +21,14 @@ export function printSeries(name, values, unit, digits = 0) {
 let missed = 0;
 
 // The process ends with 1 when a bar is missed.
-export function atMost(what, value, bar, unit) {
-  const good = value <= bar;
-  console.log(`${what}: ${value.toFixed(1)} ${unit}, bar: at most ${bar} ${unit}: ${good ? 'reached' : 'MISSED'}`);
+function judge(good, said) {
+  console.log(`${said}: ${good ? 'reached' : 'MISSED'}`);
   if (!good) ++missed;
 }
+export const atMost = (what, value, bar, unit, digits = 1) =>
+  judge(value <= bar, `${what}: ${value.toFixed(digits)} ${unit}, bar: at most ${bar} ${unit}`);
+export const atLeast = (what, value, bar, unit, digits = 1) =>
+  judge(value >= bar, `${what}: ${value.toFixed(digits)} ${unit}, bar: at least ${bar} ${unit}`);
 
 // What went wrong makes every figure worthless.
 export function must(good, what) {
