@@ -12,8 +12,6 @@ namespace rdev::http {
 
 namespace {
 
-using clock = std::chrono::steady_clock;
-
 constexpr std::uint64_t wake_id = 0;
 constexpr int most_events = 256;
 constexpr auto sweep_interval = std::chrono::milliseconds(250);
@@ -223,10 +221,8 @@ void event_loop::on_readable(connection& c) {
 void event_loop::on_unasked(connection& c) {
   want(c, c.wanted & ~static_cast<std::uint32_t>(EPOLLIN));
   char first = 0;
-  if (!c.asked_for_piece || ::recv(c.socket.get(), &first, 1, MSG_PEEK | MSG_DONTWAIT) != 0)
-    return;
-  if (const auto sign = c.rest->sign_of_life(); !sign.empty()) // so few bytes go whole or not at all
-    ::send(c.socket.get(), sign.data(), sign.size(), MSG_NOSIGNAL | MSG_DONTWAIT);
+  if (c.asked_for_piece && c.all_sent() && ::recv(c.socket.get(), &first, 1, MSG_PEEK | MSG_DONTWAIT) == 0)
+    send_heartbeat(c);
 }
 
 // From wherever it stands, as far as it gets.
@@ -325,9 +321,8 @@ void event_loop::on_piece(std::uint64_t id, feed::piece p) {
   if (c == nullptr)
     return;
   c->asked_for_piece = false;
-  c->slices = std::move(p.slices);
+  c->slices = std::move(p.slices); // behind what may be left of a heartbeat
   c->next_slice = 0;
-  c->sent = 0;
   if (p.last)
     c->rest.reset();
   c->until = clock::now() + config_.write_timeout;
@@ -335,9 +330,12 @@ void event_loop::on_piece(std::uint64_t id, feed::piece p) {
 
 // Sends what there is, and asks for more when it is gone.
 void event_loop::write_on(connection& c) {
-  if (c.asked_for_piece)
-    return;
   for (int n = 0; flush(c); ++n) {
+    if (c.asked_for_piece) {
+      want(c, c.wanted & EPOLLIN);
+      c.until = next_heartbeat(c);
+      return;
+    }
     if (!c.rest)
       return end_reply(c);
     if (n == most_in_a_row)
@@ -397,7 +395,7 @@ bool event_loop::flush(connection& c) {
 bool event_loop::take_piece(connection& c) {
   want(c, c.wanted & EPOLLIN);
   c.asked_for_piece = true;
-  c.until = clock::time_point::max(); // the feed sends a sign of life in time
+  c.until = next_heartbeat(c);
   asking_for_ = c.id;
   c.rest->next([this, id = c.id](feed::piece p) {
     if (std::this_thread::get_id() == thread_.get_id() && asking_for_ == id) {
@@ -428,6 +426,21 @@ void event_loop::end_reply(connection& c) {
   c.until = clock::now() + config_.keep_alive;
 }
 
+// Spread over the second half of the interval: those that got something together do not get a heartbeat together.
+event_loop::clock::time_point event_loop::next_heartbeat(const connection& c) {
+  const auto interval = c.rest->heartbeat_interval();
+  if (interval.count() == 0)
+    return clock::time_point::max();
+  return clock::now() + interval -
+         std::chrono::milliseconds(std::uniform_int_distribution<std::int64_t>(0, interval.count() / 2)(dice_));
+}
+
+void event_loop::send_heartbeat(connection& c) {
+  c.text = c.rest->heartbeat();
+  c.until = clock::now() + config_.write_timeout;
+  write_on(c);
+}
+
 // Closing while the client still sends would throw away the reply before the client has read it (RFC 9112,
 // section 9.6).
 void event_loop::linger(connection& c) {
@@ -455,6 +468,10 @@ void event_loop::close_overdue() {
     if (c->until <= now)
       late.push_back(c.get());
   for (auto* c : late) {
+    if (c->asked_for_piece && c->all_sent()) {
+      send_heartbeat(*c);
+      continue;
+    }
     const bool half_sent = c->now == connection::phase::reading && c->in_request;
     if (!half_sent) {
       close(*c);

@@ -13,6 +13,7 @@
 #include <functional>
 #include <mutex>
 #include <optional>
+#include <random>
 #include <thread>
 #include <unordered_map>
 #include <vector>
@@ -45,6 +46,7 @@ public:
   }
 
 private:
+  using clock = std::chrono::steady_clock;
   struct connection;
   using task = std::function<void()>;
 
@@ -72,6 +74,8 @@ private:
   void want(connection& c, std::uint32_t events);
   void go_on(connection& c);
   void go_on_later(connection& c);
+  void send_heartbeat(connection& c);
+  clock::time_point next_heartbeat(const connection& c);
 
   request_handler& handler_;
   loop_config config_;
@@ -87,6 +91,7 @@ private:
   std::uint64_t asking_for_ = 0;           // the connection for which somebody is being asked right now
   std::optional<reply> early_reply_;       // of whom was asked, if it came before the call returned
   std::optional<feed::piece> early_piece_; // the same
+  std::minstd_rand dice_;
   bool draining_ = false;
   std::jthread thread_; // last: it uses all of the above
 };

@@ -1,6 +1,7 @@
 // What a request is answered with: a whole body, or a feed that brings it piece by piece.
 #pragma once
 
+#include <chrono>
 #include <cstdint>
 #include <functional>
 #include <memory>
@@ -36,8 +37,12 @@ public:
   virtual ~feed() = default;
   // `done` is called exactly once, from any thread. Not asked again before that.
   virtual void next(deliver done) = 0;
-  // What may be sent between two pieces, to see whether the client is still there; empty = nothing may.
-  [[nodiscard]] virtual std::string_view sign_of_life() const {
+  // For feeds that may be silent for long: after at most `heartbeat_interval()` between two pieces the connection sends
+  // `heartbeat()`. 0 = never.
+  [[nodiscard]] virtual std::chrono::milliseconds heartbeat_interval() const {
+    return std::chrono::milliseconds(0);
+  }
+  [[nodiscard]] virtual std::string heartbeat() const {
     return {};
   }
 };

@@ -210,6 +210,7 @@ std::optional<refusal> head_scanner::step(char c) {
 std::optional<refusal> parse_head(std::vector<char> head, const request_limits& limits, parsed_head& out) {
   auto& r = out.what;
   r.head = std::move(head);
+  r.fields.reserve(16);
   grammar parser(r);
   boost::beast::error_code why;
   parser.put(boost::asio::buffer(r.head), why);

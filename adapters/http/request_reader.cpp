@@ -6,8 +6,7 @@ namespace rdev::http {
 
 namespace {
 
-constexpr int most_empty_lines = 4;         // RFC 9112, section 2.2, asks for one at least
-constexpr std::size_t kept_capacity = 1024; // of the buffer, while it is empty
+constexpr int most_empty_lines = 4; // RFC 9112, section 2.2, asks for one at least
 
 } // namespace
 
@@ -24,9 +23,7 @@ void request_reader::feed(std::string_view bytes) {
 void request_reader::pass(std::size_t n) {
   at_ += n;
   if (at_ == buffer_.size()) {
-    if (buffer_.capacity() > kept_capacity)
-      buffer_ = {};
-    buffer_.clear();
+    buffer_ = {}; // nothing is kept for the next request: most connections are idle
     at_ = 0;
   }
 }

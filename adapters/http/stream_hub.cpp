@@ -2,7 +2,9 @@
 
 #include "adapters/http/event_frames.hpp"
 
+#include <algorithm>
 #include <deque>
+#include <iterator>
 #include <map>
 #include <mutex>
 #include <tuple>
@@ -67,6 +69,7 @@ struct stream_hub::topic : std::enable_shared_from_this<topic> {
   void next(std::shared_ptr<reader> who, const feed::deliver& done);
   void ask(event_position from);
   void on_news(event_position from, const answer<stream_news>& news);
+  void on_nothing(event_position from);
   void keep(const std::vector<stream_part>& parts);
   void forget();
   crowd asking_from(event_position from);
@@ -95,8 +98,9 @@ public:
       return done({{slice_of(std::move(greeting_))}, false});
     topic_->next(shared_from_this(), done);
   }
-  [[nodiscard]] std::string_view sign_of_life() const override {
-    return ":\n\n"; // a comment
+  [[nodiscard]] std::chrono::milliseconds heartbeat_interval() const override;
+  [[nodiscard]] std::string heartbeat() const override {
+    return heartbeat_frame();
   }
 
 private:
@@ -106,6 +110,10 @@ private:
 public:
   event_position at; // what has been handed out
 };
+
+std::chrono::milliseconds stream_hub::reader::heartbeat_interval() const {
+  return topic_->heartbeat;
+}
 
 stream_hub::topic::~topic() {
   std::lock_guard guard(listed_in->mutex);
@@ -176,8 +184,10 @@ void stream_hub::topic::on_news(event_position from, const answer<stream_news>& 
     all = piece_of(away ? retry_frame : error_frame(news.why()), true);
   } else if (news->draining) {
     all = piece_of(retry_frame, true);
+  } else if (news->project_status) {
+    all = piece_of(status_frame(*news->project_status), false);
   } else {
-    all = piece_of(news->project_status ? status_frame(*news->project_status) : heartbeat_frame(), false);
+    return on_nothing(from);
   }
   crowd everybody;
   {
@@ -185,12 +195,31 @@ void stream_hub::topic::on_news(event_position from, const answer<stream_news>& 
     everybody = asking_from(from);
     keep(parts);
     if (parts.empty())
-      forget(); // nobody is a little late any more; and a key that was revoked reads nothing more
+      forget(); // a key that was revoked reads nothing more
     for (const auto& one : everybody)
       one.who->at = to;
   }
   for (auto& one : everybody)
     one.done(all);
+}
+
+// For a while nothing has come: nobody is a little late any more, and some of those who wait may have gone.
+void stream_hub::topic::on_nothing(event_position from) {
+  crowd gone;
+  {
+    std::lock_guard guard(mutex);
+    forget();
+    auto& waiting_here = asked[from];
+    const auto stay = std::partition(waiting_here.begin(), waiting_here.end(),
+                                     [](const waiting& one) { return one.who.use_count() > 1; });
+    gone.assign(std::move_iterator(stay), std::move_iterator(waiting_here.end()));
+    waiting_here.erase(stay, waiting_here.end());
+    if (waiting_here.empty()) {
+      asked.erase(from);
+      return;
+    }
+  }
+  ask(from);
 }
 
 stream_hub::stream_hub(api& house, std::chrono::milliseconds heartbeat)

@@ -13,7 +13,7 @@ namespace rdev::http {
 
 class stream_hub {
 public:
-  // `heartbeat` = between signs of life while there is nothing new; more than 0.
+  // `heartbeat` = at most so long between signs of life while there is nothing new; more than 0.
   stream_hub(api& house, std::chrono::milliseconds heartbeat);
   ~stream_hub();
   stream_hub(const stream_hub&) = delete;

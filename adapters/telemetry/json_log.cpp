@@ -8,10 +8,17 @@
 #include <spdlog/sinks/stdout_sinks.h>
 
 #include <array>
+#include <atomic>
+#include <chrono>
+#include <cstdio>
+#include <thread>
 
 namespace rdev {
 
 namespace {
+
+constexpr std::size_t buffer_bytes = 64 * 1024;
+constexpr auto longest_wait = std::chrono::milliseconds(5); // of a line for the others that are written with it
 
 constexpr std::array<std::string_view, 4> level_names{"debug", "info", "warn", "error"};
 constexpr std::array<spdlog::level::level_enum, 4> spdlog_levels{spdlog::level::debug, spdlog::level::info,
@@ -23,7 +30,17 @@ public:
       : threshold_(threshold), out_("rdev", std::make_shared<spdlog::sinks::stdout_sink_mt>()) {
     out_.set_pattern("%v");
     out_.set_level(spdlog::level::trace);
-    out_.flush_on(spdlog::level::trace);
+    out_.flush_on(spdlog::level::warn);
+    std::setvbuf(stdout, nullptr, _IOFBF, buffer_bytes);
+    flusher_ = std::jthread([this](const std::stop_token& stop) { flush_now_and_then(stop); });
+  }
+  json_log(const json_log&) = delete;
+  json_log& operator=(const json_log&) = delete;
+  ~json_log() override {
+    flusher_.request_stop();
+    note_unwritten();
+    flusher_.join();
+    out_.flush();
   }
 
   [[nodiscard]] bool enabled(log_level level) const override {
@@ -33,7 +50,7 @@ public:
   void write(log_level level, std::string_view message, std::span<const log_field> fields) override {
     if (!enabled(level))
       return;
-    json::writer line;
+    thread_local json::writer line; // keeps its memory
     line.begin_object();
     line.key("time").string(to_rfc3339(now_utc()));
     line.key("level").string(level_names.at(static_cast<std::size_t>(level)));
@@ -44,9 +61,23 @@ public:
     }
     line.end_object();
     out_.log(spdlog_levels.at(static_cast<std::size_t>(level)), line.take());
+    note_unwritten();
   }
 
 private:
+  void note_unwritten() {
+    if (!unwritten_.exchange(true))
+      unwritten_.notify_one();
+  }
+  void flush_now_and_then(const std::stop_token& stop) {
+    while (!stop.stop_requested()) {
+      unwritten_.wait(false);
+      std::this_thread::sleep_for(longest_wait);
+      unwritten_ = false;
+      out_.flush();
+    }
+  }
+
   static void add(json::writer& line, const std::string& v) {
     line.string(v);
   }
@@ -62,6 +93,8 @@ private:
 
   log_level threshold_;
   spdlog::logger out_;
+  std::atomic<bool> unwritten_{false};
+  std::jthread flusher_; // last: it uses all of the above
 };
 
 } // namespace

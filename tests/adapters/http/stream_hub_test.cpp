@@ -209,10 +209,32 @@ TEST_F(StreamHub, ForgetsWhatItKeptWhenNothingIsGoingOn) {
   house.say(page(3, "hello\n"));
   fast.next();
   house.say(stream_news{}); // nothing for the time of a heartbeat
-  EXPECT_THAT(fast.latest, StartsWith("event: heartbeat\ndata: {\"timestamp\":"));
+  EXPECT_TRUE(fast.waits) << "heartbeats are the connection's";
   slow.next();
+  ASSERT_EQ(house.asked.size(), 2U);
+  EXPECT_EQ(house.asked[0].position, (event_position{3, 6}));
+  EXPECT_EQ(house.asked[1].position, opened.from);
+}
+
+TEST_F(StreamHub, AsksOnForThoseWhoAreStillThere) {
+  auto& stays = open();
+  auto& goes = open();
+  stays.next();
+  goes.next();
+  goes.from.reset();
+  house.say(stream_news{});
   ASSERT_EQ(house.asked.size(), 1U);
-  EXPECT_EQ(house.asked[0].position, opened.from);
+  stays.from.reset();
+  house.say(stream_news{});
+  EXPECT_TRUE(house.asked.empty()) << "nobody is there any more";
+  EXPECT_TRUE(stays.waits && goes.waits);
+}
+
+TEST_F(StreamHub, SaysHowASilentConnectionShowsThatItLives) {
+  const auto& one = open();
+  EXPECT_EQ(one.from->heartbeat_interval(), 15s);
+  EXPECT_THAT(one.from->heartbeat(), StartsWith("event: heartbeat\ndata: {\"timestamp\":\""));
+  EXPECT_THAT(one.from->heartbeat(), EndsWith("Z\"}\n\n"));
 }
 
 TEST_F(StreamHub, EndsWithComplete) {
