@@ -18,7 +18,8 @@ constexpr auto sweep_interval = std::chrono::milliseconds(250);
 constexpr auto linger_limit = std::chrono::milliseconds(2000); // for a client that still sends what nobody will read
 constexpr std::size_t read_bytes = 64 * 1024;
 constexpr std::size_t most_slices = 64; // in one system call
-constexpr int most_in_a_row = 16;       // requests, or pieces, of one connection before the others have their turn
+constexpr int most_in_a_row = 16;       // requests of one connection before the others have their turn
+constexpr int most_tasks = 32;          // between two looks at the sockets
 constexpr std::string_view continue_line = "HTTP/1.1 100 Continue\r\n\r\n";
 
 } // namespace
@@ -80,7 +81,7 @@ event_loop::~event_loop() {
 
 void event_loop::post(task what) {
   if (std::this_thread::get_id() == thread_.get_id()) {
-    own_.push_back(std::move(what));
+    due_.push_back(std::move(what));
     return;
   }
   bool first = false;
@@ -143,7 +144,7 @@ void event_loop::run(const std::stop_token& stop) {
   std::array<epoll_event, most_events> events{};
   auto next_sweep = clock::now() + sweep_interval;
   while (!stop.stop_requested()) {
-    const auto patience = own_.empty() ? static_cast<int>(sweep_interval.count()) : 0;
+    const auto patience = due_.empty() ? static_cast<int>(sweep_interval.count()) : 0;
     const int n = ::epoll_wait(epoll_.get(), events.data(), most_events, patience);
     for (int i = 0; i < n; ++i)
       on_event(events.at(static_cast<std::size_t>(i)).data.u64, events.at(static_cast<std::size_t>(i)).events);
@@ -154,22 +155,25 @@ void event_loop::run(const std::stop_token& stop) {
     }
     closed_.clear();
   }
-  run_tasks();
+  do
+    run_tasks();
+  while (!due_.empty());
   connections_.clear();
 }
 
-// What they post in their turn waits until the sockets have been looked at.
+// A few at a time: whoever has a request waits for no crowd of readers.
 void event_loop::run_tasks() {
-  std::vector<task> now;
   {
     std::lock_guard guard(mutex_);
-    now.swap(tasks_);
+    for (auto& what : tasks_)
+      due_.push_back(std::move(what));
+    tasks_.clear();
   }
-  std::vector<task> mine;
-  mine.swap(own_);
-  for (auto* list : {&mine, &now})
-    for (auto& what : *list)
-      what();
+  for (int n = 0; n < most_tasks && !due_.empty(); ++n) {
+    const auto what = std::move(due_.front());
+    due_.pop_front();
+    what();
+  }
 }
 
 void event_loop::on_event(std::uint64_t id, std::uint32_t events) {
@@ -338,8 +342,8 @@ void event_loop::write_on(connection& c) {
     }
     if (!c.rest)
       return end_reply(c);
-    if (n == most_in_a_row)
-      return go_on_later(c);
+    if (n > 0)
+      return go_on_later(c); // a piece may be large
     if (!take_piece(c))
       return;
   }

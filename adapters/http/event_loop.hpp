@@ -10,6 +10,7 @@
 #include <atomic>
 #include <chrono>
 #include <cstdint>
+#include <deque>
 #include <functional>
 #include <mutex>
 #include <optional>
@@ -82,8 +83,8 @@ private:
   descriptor epoll_;
   descriptor wake_;
   std::mutex mutex_;
-  std::vector<task> tasks_; // from other threads
-  std::vector<task> own_;   // from this one
+  std::vector<task> tasks_; // from other threads, on their way to
+  std::deque<task> due_;    // what is to be done next
   std::unordered_map<std::uint64_t, std::unique_ptr<connection>> connections_;
   std::vector<std::unique_ptr<connection>> closed_; // freed when the events of this turn are through
   std::atomic<std::size_t> count_{0};
