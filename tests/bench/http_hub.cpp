@@ -37,8 +37,9 @@ using clock = std::chrono::steady_clock;
 constexpr std::size_t readers = 10'000;
 constexpr int repetitions = 5;
 constexpr std::uint64_t frames_of_a_run = 4'000'000; // delivered, all readers together
-constexpr std::size_t frame_bytes = 256;             // on the wire, about
-constexpr std::size_t around_line = 110;             // of a frame: id, names, offset
+constexpr std::uint32_t most_pages = 50;
+constexpr std::size_t frame_bytes = 256; // on the wire, about
+constexpr std::size_t around_line = 110; // of a frame: id, names, offset
 constexpr double least_rate = 400'000;
 constexpr double most_idle_bytes = 2'000;
 
@@ -370,7 +371,7 @@ int run_server(int in, int out) {
   stream_hash all;
   event_position at = house::start;
   for (const std::size_t frames : {1U, 10U, 64U}) {
-    const auto pages = static_cast<std::uint32_t>(frames_of_a_run / readers / frames);
+    const auto pages = std::min(most_pages, static_cast<std::uint32_t>(frames_of_a_run / readers / frames));
     std::vector<double> rates;
     rdev.set_page(frames);
     for (int i = 0; i < repetitions; ++i) {
