@@ -35,9 +35,7 @@ public:
     }
     house_.read_on({id_, which_, range_.from},
                    [self = shared_from_this(), done = std::move(done)](const answer<output_bytes>& page) {
-                     // A page that does not come ends the connection before its promised length: the client sees that
-                     // bytes are missing.
-                     done(page ? self->piece_of(*page, self->range_.from) : piece{{}, true});
+                     done(page ? self->piece_of(*page, self->range_.from) : piece{{}, true, true});
                    });
   }
 
@@ -59,7 +57,8 @@ private:
       }
       at = end;
     }
-    out.last = range_.from >= range_.to || out.slices.empty();
+    out.broken = range_.from < range_.to && out.slices.empty();
+    out.last = range_.from >= range_.to || out.broken;
     return out;
   }
 

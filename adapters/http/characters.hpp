@@ -10,15 +10,19 @@ constexpr char lower(char c) {
   return c >= 'A' && c <= 'Z' ? static_cast<char>(c | 0x20) : c;
 }
 
+constexpr bool digit(char c) {
+  return c >= '0' && c <= '9';
+}
+
 // 0 to 15, or -1.
 constexpr int hex_digit(char c) {
-  if (c >= '0' && c <= '9')
+  if (digit(c))
     return c - '0';
   return lower(c) >= 'a' && lower(c) <= 'f' ? lower(c) - 'a' + 10 : -1;
 }
 
 constexpr bool alphanumeric(char c) {
-  return (c >= '0' && c <= '9') || (lower(c) >= 'a' && lower(c) <= 'z');
+  return digit(c) || (lower(c) >= 'a' && lower(c) <= 'z');
 }
 
 // RFC 9110, section 5.6.2

@@ -5,8 +5,10 @@
 #include <sys/socket.h>
 #include <sys/uio.h>
 
+#include <algorithm>
 #include <array>
 #include <cerrno>
+#include <limits>
 
 namespace rdev::http {
 
@@ -14,12 +16,12 @@ namespace {
 
 constexpr std::uint64_t wake_id = 0;
 constexpr int most_events = 256;
-constexpr auto sweep_interval = std::chrono::milliseconds(250);
+constexpr auto never = std::chrono::steady_clock::time_point::max();
 constexpr auto linger_limit = std::chrono::milliseconds(2000); // for a client that still sends what nobody will read
 constexpr std::size_t read_bytes = 64 * 1024;
 constexpr std::size_t most_slices = 64; // in one system call
 constexpr int most_in_a_row = 16;       // requests of one connection before the others have their turn
-constexpr int most_tasks = 32;          // between two looks at the sockets
+constexpr int most_tasks = 32;          // between two looks at the sockets, and as many overdue connections
 constexpr std::string_view continue_line = "HTTP/1.1 100 Continue\r\n\r\n";
 
 } // namespace
@@ -50,8 +52,9 @@ struct event_loop::connection {
   bool head_only = false;  // of the request under way
   bool keep_alive = false; // after the reply under way
   bool asked_for_piece = false;
-  std::uint32_t wanted = EPOLLIN; // what epoll looks for
-  clock::time_point until;        // when patience ends in this phase
+  std::uint32_t wanted = EPOLLIN;      // what epoll looks for
+  clock::time_point until = never;     // when patience ends in this phase
+  clock::time_point looked_at = never; // its place in `looked_at_`: not later than `until`
 
   // Of the reply under way, what is still to be sent: `text` from `sent` on, then the slices from `next_slice` on, of
   // which `sent` bytes are gone when there is no text.
@@ -104,7 +107,6 @@ event_loop::connection* event_loop::find(std::uint64_t id) {
 event_loop::connection* event_loop::take(descriptor socket, const ip_address& peer) {
   const auto id = ++last_id_;
   auto c = std::make_unique<connection>(id, std::move(socket), peer, config_.limits);
-  c->until = clock::now() + config_.keep_alive;
   epoll_event event{};
   event.events = c->wanted;
   event.data.u64 = id;
@@ -112,7 +114,9 @@ event_loop::connection* event_loop::take(descriptor socket, const ip_address& pe
     --count_;
     return nullptr;
   }
-  return connections_.emplace(id, std::move(c)).first->second.get();
+  auto& there = *connections_.emplace(id, std::move(c)).first->second;
+  be_patient(there, clock::now() + config_.keep_alive);
+  return &there;
 }
 
 void event_loop::adopt(descriptor socket, const ip_address& peer) {
@@ -133,7 +137,7 @@ void event_loop::drain() {
     draining_ = true;
     std::vector<connection*> idle;
     for (const auto& [id, c] : connections_)
-      if (c->now == connection::phase::reading && !c->in_request)
+      if (c->now == connection::phase::reading && c->reader.idle())
         idle.push_back(c.get());
     for (auto* c : idle)
       close(*c);
@@ -142,17 +146,12 @@ void event_loop::drain() {
 
 void event_loop::run(const std::stop_token& stop) {
   std::array<epoll_event, most_events> events{};
-  auto next_sweep = clock::now() + sweep_interval;
   while (!stop.stop_requested()) {
-    const auto patience = due_.empty() ? static_cast<int>(sweep_interval.count()) : 0;
-    const int n = ::epoll_wait(epoll_.get(), events.data(), most_events, patience);
+    const int n = ::epoll_wait(epoll_.get(), events.data(), most_events, milliseconds_to_wait());
     for (int i = 0; i < n; ++i)
       on_event(events.at(static_cast<std::size_t>(i)).data.u64, events.at(static_cast<std::size_t>(i)).events);
     run_tasks();
-    if (clock::now() >= next_sweep) {
-      close_overdue();
-      next_sweep = clock::now() + sweep_interval;
-    }
+    look_at_overdue();
     closed_.clear();
   }
   do
@@ -243,11 +242,13 @@ void event_loop::go_on_later(connection& c) {
   });
 }
 
-// Answers what has come, request by request.
+// Answers what has come, request by request. Before all of it is answered nothing more is read.
 void event_loop::serve(connection& c) {
   for (int n = 0; c.now == connection::phase::reading; ++n) {
-    if (n == most_in_a_row)
+    if (n == most_in_a_row) {
+      want(c, c.wanted & ~static_cast<std::uint32_t>(EPOLLIN));
       return go_on_later(c);
+    }
     if (!take_request(c))
       return;
   }
@@ -272,7 +273,7 @@ bool event_loop::take_request(connection& c) {
   want(c, EPOLLIN);
   if (!c.in_request && !c.reader.idle()) {
     c.in_request = true;
-    c.until = clock::now() + config_.request_timeout;
+    be_patient(c, clock::now() + config_.request_timeout);
   }
   if (c.reader.wants_continue())
     ::send(c.socket.get(), continue_line.data(), continue_line.size(), MSG_NOSIGNAL | MSG_DONTWAIT);
@@ -282,7 +283,7 @@ bool event_loop::take_request(connection& c) {
 void event_loop::answer(connection& c, request whole) {
   c.now = connection::phase::waiting;
   c.in_request = false;
-  c.until = clock::time_point::max();
+  be_patient(c, never);
   c.head_only = whole.method == "HEAD";
   c.keep_alive = whole.keep_alive;
   asking_for_ = c.id;
@@ -316,7 +317,7 @@ void event_loop::begin_reply(connection& c, reply r) {
     c.text += r.body;
     c.rest = std::move(r.rest);
   }
-  c.until = clock::now() + config_.write_timeout;
+  be_patient(c, clock::now() + config_.write_timeout);
   write_on(c);
 }
 
@@ -329,7 +330,9 @@ void event_loop::on_piece(std::uint64_t id, feed::piece p) {
   c->next_slice = 0;
   if (p.last)
     c->rest.reset();
-  c->until = clock::now() + config_.write_timeout;
+  if (p.broken)
+    c->keep_alive = false;
+  be_patient(*c, clock::now() + config_.write_timeout);
 }
 
 // Sends what there is, and asks for more when it is gone.
@@ -337,7 +340,7 @@ void event_loop::write_on(connection& c) {
   for (int n = 0; flush(c); ++n) {
     if (c.asked_for_piece) {
       want(c, c.wanted & EPOLLIN);
-      c.until = next_heartbeat(c);
+      be_patient(c, next_heartbeat(c));
       return;
     }
     if (!c.rest)
@@ -381,15 +384,15 @@ bool event_loop::flush(connection& c) {
     c.sent += static_cast<std::size_t>(n);
     if (!c.text.empty() && c.sent >= c.text.size()) {
       c.sent -= c.text.size();
-      c.text = {};
+      std::string().swap(c.text); // gives the memory back, as no assignment does
     }
     while (c.text.empty() && c.next_slice < c.slices.size() && c.sent >= c.slices[c.next_slice].bytes.size()) {
       c.sent -= c.slices[c.next_slice].bytes.size();
       c.slices[c.next_slice++] = {}; // others may be the last who need it no more
     }
-    c.until = clock::now() + config_.write_timeout;
+    be_patient(c, clock::now() + config_.write_timeout);
   }
-  c.slices = {};
+  c.slices = std::vector<slice>();
   c.next_slice = 0;
   c.sent = 0;
   return true;
@@ -399,7 +402,7 @@ bool event_loop::flush(connection& c) {
 bool event_loop::take_piece(connection& c) {
   want(c, c.wanted & EPOLLIN);
   c.asked_for_piece = true;
-  c.until = next_heartbeat(c);
+  be_patient(c, next_heartbeat(c));
   asking_for_ = c.id;
   c.rest->next([this, id = c.id](feed::piece p) {
     if (std::this_thread::get_id() == thread_.get_id() && asking_for_ == id) {
@@ -427,21 +430,21 @@ void event_loop::end_reply(connection& c) {
   want(c, c.wanted & EPOLLIN);
   c.now = connection::phase::reading;
   c.in_request = false;
-  c.until = clock::now() + config_.keep_alive;
+  be_patient(c, clock::now() + config_.keep_alive);
 }
 
 // Spread over the second half of the interval: those that got something together do not get a heartbeat together.
 event_loop::clock::time_point event_loop::next_heartbeat(const connection& c) {
   const auto interval = c.rest->heartbeat_interval();
   if (interval.count() == 0)
-    return clock::time_point::max();
+    return never;
   return clock::now() + interval -
          std::chrono::milliseconds(std::uniform_int_distribution<std::int64_t>(0, interval.count() / 2)(dice_));
 }
 
 void event_loop::send_heartbeat(connection& c) {
   c.text = c.rest->heartbeat();
-  c.until = clock::now() + config_.write_timeout;
+  be_patient(c, clock::now() + config_.write_timeout);
   write_on(c);
 }
 
@@ -450,7 +453,7 @@ void event_loop::send_heartbeat(connection& c) {
 void event_loop::linger(connection& c) {
   ::shutdown(c.socket.get(), SHUT_WR);
   c.now = connection::phase::lingering;
-  c.until = clock::now() + linger_limit;
+  be_patient(c, clock::now() + linger_limit);
   want(c, EPOLLIN);
 }
 
@@ -459,33 +462,57 @@ void event_loop::close(connection& c) {
   if (found == connections_.end())
     return;
   c.now = connection::phase::closed;
+  looked_at_.erase({c.looked_at, &c});
   ::epoll_ctl(epoll_.get(), EPOLL_CTL_DEL, c.socket.get(), nullptr);
   closed_.push_back(std::move(found->second));
   connections_.erase(found);
   --count_;
 }
 
-void event_loop::close_overdue() {
+// A deadline that moves on costs nothing: the connection is looked at when the old one has come, and again later.
+void event_loop::be_patient(connection& c, clock::time_point until) {
+  c.until = until;
+  if (until >= c.looked_at)
+    return;
+  looked_at_.erase({c.looked_at, &c});
+  c.looked_at = until;
+  looked_at_.emplace(until, &c);
+}
+
+int event_loop::milliseconds_to_wait() const {
+  if (!due_.empty())
+    return 0;
+  if (looked_at_.empty())
+    return -1;
+  const auto left = std::chrono::ceil<std::chrono::milliseconds>(looked_at_.begin()->first - clock::now()).count();
+  return static_cast<int>(std::clamp<std::int64_t>(left, 0, std::numeric_limits<int>::max()));
+}
+
+void event_loop::look_at_overdue() {
   const auto now = clock::now();
-  std::vector<connection*> late;
-  for (const auto& [id, c] : connections_)
-    if (c->until <= now)
-      late.push_back(c.get());
-  for (auto* c : late) {
-    if (c->asked_for_piece && c->all_sent()) {
-      send_heartbeat(*c);
+  for (int n = 0; n < most_tasks && !looked_at_.empty() && looked_at_.begin()->first <= now; ++n) {
+    auto& c = *looked_at_.begin()->second;
+    looked_at_.erase(looked_at_.begin());
+    c.looked_at = clock::time_point::min(); // its new place is found once, at the end
+    if (c.until <= now)
+      on_overdue(c);
+    if (c.now == connection::phase::closed)
       continue;
-    }
-    const bool half_sent = c->now == connection::phase::reading && c->in_request;
-    if (!half_sent) {
-      close(*c);
-      continue;
-    }
-    c->keep_alive = false;
-    c->head_only = false;
-    begin_reply(*c, handler_.refuse({refusal_code::request_timeout, "the request did not arrive in time", {}, {}},
-                                    c->peer, {}));
+    c.looked_at = never;
+    be_patient(c, c.until);
   }
+}
+
+void event_loop::on_overdue(connection& c) {
+  if (c.asked_for_piece && c.all_sent())
+    return send_heartbeat(c);
+  const bool half_sent = c.now == connection::phase::reading && c.in_request;
+  if (!half_sent)
+    return close(c);
+  c.keep_alive = false;
+  c.head_only = false;
+  begin_reply(
+      c, handler_.refuse({refusal_code::request_timeout, "the request did not arrive in time", {}, {}}, c.peer, {}));
 }
 
 } // namespace rdev::http

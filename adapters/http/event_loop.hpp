@@ -15,6 +15,7 @@
 #include <mutex>
 #include <optional>
 #include <random>
+#include <set>
 #include <thread>
 #include <unordered_map>
 #include <vector>
@@ -28,6 +29,7 @@ struct loop_config {
   std::chrono::milliseconds write_timeout{30000};   // without a byte taken by the client
 };
 
+// Whoever was asked for a reply or a piece must have answered, or never do so, before the loop ends.
 class event_loop {
 public:
   event_loop(request_handler& handler, loop_config config);
@@ -71,7 +73,10 @@ private:
   void end_reply(connection& c);
   void linger(connection& c);
   void close(connection& c);
-  void close_overdue();
+  void be_patient(connection& c, clock::time_point until);
+  [[nodiscard]] int milliseconds_to_wait() const;
+  void look_at_overdue();
+  void on_overdue(connection& c);
   void want(connection& c, std::uint32_t events);
   void go_on(connection& c);
   void go_on_later(connection& c);
@@ -86,7 +91,8 @@ private:
   std::vector<task> tasks_; // from other threads, on their way to
   std::deque<task> due_;    // what is to be done next
   std::unordered_map<std::uint64_t, std::unique_ptr<connection>> connections_;
-  std::vector<std::unique_ptr<connection>> closed_; // freed when the events of this turn are through
+  std::set<std::pair<clock::time_point, connection*>> looked_at_; // by when: whether patience with it is at an end
+  std::vector<std::unique_ptr<connection>> closed_;               // freed when the events of this turn are through
   std::atomic<std::size_t> count_{0};
   std::uint64_t last_id_ = 0;
   std::uint64_t asking_for_ = 0;           // the connection for which somebody is being asked right now

@@ -31,6 +31,7 @@ public:
   struct piece {
     std::vector<slice> slices;
     bool last = false;
+    bool broken = false; // the last one, and bytes are missing: the connection ends, so that the client sees it
   };
   using deliver = std::function<void(piece)>;
 

@@ -88,18 +88,43 @@ private:
   request& out_;
 };
 
-// A proxy may send the absolute form (RFC 9112, section 3.2.2); what counts is path and query.
-std::optional<std::string_view> origin_form(std::string_view target) {
+// A proxy may send the absolute form (RFC 9112, section 3.2.2); what counts is path and query. False: it is neither
+// form. `r.target` lies in `r.head`.
+bool to_origin_form(request& r) {
+  const auto target = r.target;
   if (target.starts_with('/') || target == "*")
-    return target;
+    return true;
   const auto colon = target.find("://");
   if (colon == std::string_view::npos ||
       !(same_word(target.substr(0, colon), "http") || same_word(target.substr(0, colon), "https")))
-    return std::nullopt;
-  const auto path = target.find_first_of("/?", colon + 3);
-  if (path == colon + 3)
-    return std::nullopt; // no authority
-  return path == std::string_view::npos ? std::string_view("/") : target.substr(path);
+    return false;
+  const auto authority = colon + 3;
+  const auto path = std::min(target.find_first_of("/?", authority), target.size());
+  if (path == authority)
+    return false;
+  if (path < target.size() && target[path] == '/') {
+    r.target = target.substr(path);
+    return true;
+  }
+  // No path means `/`: it is written over the last byte of the authority, which nobody reads again.
+  const auto slash = path - 1;
+  r.head[static_cast<std::size_t>(target.data() - r.head.data()) + slash] = '/';
+  r.target = target.substr(slash);
+  return true;
+}
+
+// Whether all that is wrong with a request line is its version. Then `r` has method and target, for the log.
+bool only_version_is_wrong(request& r) {
+  const std::string_view head(r.head.data(), r.head.size());
+  const auto line = head.substr(0, head.find('\r'));
+  const auto target = line.find(' ') + 1;
+  const auto version = line.find(' ', target) + 1;
+  const auto text = line.substr(version);
+  if (text.size() != 8 || !text.starts_with("HTTP/") || !digit(text[5]) || text[6] != '.' || !digit(text[7]))
+    return false;
+  r.method = line.substr(0, target - 1);
+  r.target = line.substr(target, version - 1 - target);
+  return true;
 }
 
 // Other bytes than ASCII's are no URI (RFC 3986), but clear enough: they name something that is not there.
@@ -214,18 +239,16 @@ std::optional<refusal> parse_head(std::vector<char> head, const request_limits& 
   grammar parser(r);
   boost::beast::error_code why;
   parser.put(boost::asio::buffer(r.head), why);
+  if (why == beast_http::error::bad_version && only_version_is_wrong(r))
+    return malformed("the version is neither HTTP/1.1 nor HTTP/1.0");
   if (why || !parser.is_header_done())
     return malformed(why ? why.message() : "no head");
   for (auto& [name, value] : r.fields) {
     char* const begin = r.head.data() + (name.data() - r.head.data());
     std::transform(begin, begin + name.size(), begin, lower);
   }
-  const auto target = origin_form(r.target);
-  if (!target || !good_target(r.target))
+  if (!good_target(r.target) || !to_origin_form(r))
     return malformed("the target is no path");
-  r.target = *target;
-  if (parser.version != 10 && parser.version != 11)
-    return malformed("the version is neither HTTP/1.1 nor HTTP/1.0");
   const auto hosts = r.count("host");
   if (hosts > 1 || (hosts == 0 && parser.version == 11))
     return malformed("there must be one Host field");

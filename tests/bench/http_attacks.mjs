@@ -58,14 +58,15 @@ await withServer({}, async (server) => {
         for (const [what, start] of Object.entries(attacksOn(target))) {
           const alone = await p99(target.url);
           const attack = await start();
-          const stand = standing(target.url);
+          const first = standing(target.url);
           const beside = await p99(target.url);
+          const last = standing(target.url); // fewer: the server has sent them away meanwhile
           await attack.close();
           await waitFor('the connections are closed', () => standing(target.url) < 50, 60_000);
           const one = ((series[what] ??= {})[who] ??= { alone: [], beside: [] });
           one.alone.push(alone);
           one.beside.push(beside);
-          console.log(`${round}: ${who}, ${what} (${stand} connections): p99 ${alone.toFixed(2)} ms alone, ${beside.toFixed(2)} ms beside`);
+          console.log(`${round}: ${who}, ${what} (${first} connections, ${last} at the end): p99 ${alone.toFixed(2)} ms alone, ${beside.toFixed(2)} ms beside`);
         }
   } finally {
     await nginx.end();

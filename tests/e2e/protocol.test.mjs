@@ -101,6 +101,7 @@ table('request lines', 400, [
   ['an authority', lines('CONNECT x:80 HTTP/1.1', 'Host: x')],
   ['another scheme', get('ftp://x/health')],
   ['no authority', get('http:///health')],
+  ['no authority and no path', get('http://')],
   ['a fragment', get('/health#x')],
   ['a blank in the target', get('/hea lth')],
   ['NUL in the target', get('/health\0')],
@@ -172,6 +173,16 @@ test('a refused request is logged with what was understood of it', async () => {
   assert.deepEqual([line.method, line.path, line.status, line.code], ['POST', '/projects/demo/shell', 413, 'PAYLOAD_TOO_LARGE']);
 });
 
+test('of a request in another version method and path are logged', async () => {
+  const path = '/in-another-version';
+  const connection = await open();
+  await connection.send(get(path).replace('1.1', '2.0'));
+  assert.equal((await connection.answer()).status, 400);
+  connection.close();
+  const line = await waitFor('the line', () => server.logs().find((one) => one.path === path));
+  assert.deepEqual([line.method, line.status, line.code], ['GET', 400, 'BAD_REQUEST']);
+});
+
 // ---- what is taken
 
 // Good requests, each whole and cut.
@@ -195,7 +206,6 @@ test('forms of a good request', async (t) => {
   for (const [name, request] of [
     ['absolute form', get('http://somewhere:80/health')],
     ['absolute form, another case', get('HTTPS://somewhere/health')],
-    ['a query behind the authority', get('http://somewhere?x').replace('http://somewhere?x', 'http://somewhere/health?x')],
     ['an empty Host', lines('GET /health HTTP/1.1', 'Host:')],
     ['Host with port, IPv6', lines('GET /health HTTP/1.1', 'Host: [::1]:8080')],
     ['HTTP/1.0 without Host', lines('GET /health HTTP/1.0')],
@@ -404,6 +414,13 @@ test('a client that sends no more still gets its whole answer', async (t) => {
     await connection.send(get() + get());
     connection.finish();
     for (const answer of await connection.answers(2)) isHealth(answer);
+    await connection.closed();
+  });
+  await t.test('a thousand', async () => {
+    const connection = await open();
+    await connection.send(get().repeat(1000));
+    connection.finish();
+    for (const answer of await connection.answers(1000)) isHealth(answer);
     await connection.closed();
   });
   await t.test('a download', async () => {

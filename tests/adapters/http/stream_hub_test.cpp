@@ -365,48 +365,68 @@ TEST_F(StreamHub, CutsLargePagesIntoPartsAndAsksForTheRest) {
   EXPECT_EQ(output_in(one.text), text);
 }
 
-// Many readers that begin anywhere and take pieces in any order: each gets exactly what lies behind its place.
-TEST_F(StreamHub, LosesAndRepeatsNothing) {
-  test::seeded random(17);
-  std::string whole;
-  std::map<std::uint32_t, std::size_t> begins; // of chunk seq in `whole`
-  std::map<std::uint32_t, std::string> chunks;
-  for (std::uint32_t seq = 3; seq < 60; ++seq) {
-    std::string text;
-    for (auto n = 1 + random.below(6); n > 0; --n)
-      text += std::string(random.below(random.one_in(4) ? 30'000 : 30), 'a') + "\n";
-    begins[seq] = whole.size();
-    whole += text;
-    chunks[seq] = text;
+// The output of a command, as a store has it.
+class stored_output {
+public:
+  explicit stored_output(test::seeded& random) {
+    for (auto seq = seq_first_chunk; seq < 60; ++seq) {
+      std::string text;
+      for (auto n = 1 + random.below(6); n > 0; --n)
+        text += std::string(random.below(random.one_in(4) ? 30'000 : 30), 'a') + "\n";
+      begins_[seq] = whole_.size();
+      whole_ += text;
+      chunks_[seq] = std::make_shared<const std::string>(std::move(text));
+    }
   }
-  house.at_once = [&](event_position from) -> answer<stream_news> {
+  // Just behind some line.
+  [[nodiscard]] event_position place(test::seeded& random) const {
+    const auto seq = static_cast<std::uint32_t>(seq_first_chunk + random.below(chunks_.size()));
+    const auto& text = *chunks_.at(seq);
+    return {seq, static_cast<std::uint32_t>(text.find('\n', random.below(text.size())) + 1)};
+  }
+  [[nodiscard]] std::string behind(event_position from) const {
+    return whole_.substr(begins_.at(from.seq) + from.pos);
+  }
+  // A page of any size that begins there.
+  [[nodiscard]] stream_news page(event_position from, test::seeded& random) const {
     stream_news out;
     out.events.emplace();
     auto seq = std::max(from.seq, seq_first_chunk);
     auto pos = from.seq >= seq_first_chunk ? from.pos : 0;
-    if (pos == chunks[seq].size()) {
+    if (pos == chunks_.at(seq)->size()) {
       ++seq;
       pos = 0;
     }
     out.events->first_pos = pos;
-    for (auto n = 1 + random.below(5); n > 0 && chunks.contains(seq); --n, ++seq) {
+    for (auto n = 1 + random.below(5); n > 0 && chunks_.contains(seq); --n, ++seq) {
       chunk c;
       c.seq = seq;
-      c.bytes = std::make_shared<const std::string>(chunks[seq]);
+      c.bytes = chunks_.at(seq);
+      out.events->next = {seq, static_cast<std::uint32_t>(c.bytes->size())};
       out.events->chunks.push_back(std::move(c));
-      out.events->next = {seq, static_cast<std::uint32_t>(chunks[seq].size())};
     }
-    if (!chunks.contains(seq)) {
+    if (!chunks_.contains(seq)) {
       out.events->completed.emplace();
       out.events->next = {seq, 0};
     }
     return out;
-  };
+  }
+
+private:
+  std::string whole_;
+  std::map<std::uint32_t, std::size_t> begins_; // of chunk seq in `whole_`
+  std::map<std::uint32_t, std::shared_ptr<const std::string>> chunks_;
+};
+
+// Many readers that begin anywhere and take pieces in any order: each gets exactly what lies behind its place.
+TEST_F(StreamHub, LosesAndRepeatsNothing) {
+  test::seeded random(17);
+  const stored_output stored(random);
+  house.at_once = [&](event_position from) -> answer<stream_news> { return stored.page(from, random); };
   std::vector<std::pair<reading*, std::string>> all;
   for (int i = 0; i < 60; ++i) {
-    const auto seq = static_cast<std::uint32_t>(3 + random.below(57));
-    const auto line = chunks[seq].find('\n', random.below(chunks[seq].size())) + 1;
-    all.emplace_back(&open(event_position{seq, static_cast<std::uint32_t>(line)}), whole.substr(begins[seq] + line));
+    const auto place = stored.place(random);
+    all.emplace_back(&open(place), stored.behind(place));
   }
   for (std::size_t left = all.size(); left > 0;) {
     auto& [one, expected] = all[random.below(all.size())];
@@ -418,6 +438,41 @@ TEST_F(StreamHub, LosesAndRepeatsNothing) {
     --left;
     ASSERT_EQ(output_in(one->text), expected);
     ASSERT_THAT(one->text, EndsWith("\n\n"));
+  }
+}
+
+// The same when answers are late, come in any order and are nothing now and then, and when some readers go.
+TEST_F(StreamHub, LosesAndRepeatsNothingWhenAnswersAreLate) {
+  constexpr int most_turns = 5'000'000; // many more than it takes
+  test::seeded random(19);
+  const stored_output stored(random);
+  std::vector<std::pair<reading*, std::string>> all;
+  for (int i = 0; i < 60; ++i) {
+    const auto place = stored.place(random);
+    all.emplace_back(&open(place), stored.behind(place));
+  }
+  int turns = 0;
+  for (std::size_t left = all.size(); left > 0;) {
+    ASSERT_LT(++turns, most_turns) << "somebody waits, and nobody has been asked";
+    if (random.one_in(2) && !house.asked.empty()) {
+      std::swap(house.asked.front(), house.asked[random.below(house.asked.size())]);
+      const auto from = house.asked.front().position;
+      house.say(random.one_in(8) ? stream_news{} : stored.page(from, random));
+      continue;
+    }
+    auto& [one, expected] = all[random.below(all.size())];
+    if (!one->from)
+      continue;
+    const bool goes = one->waits && random.one_in(100);
+    if (one->last) {
+      ASSERT_EQ(output_in(one->text), expected);
+    }
+    if (one->last || goes) {
+      one->from.reset();
+      --left;
+    } else if (!one->waits) {
+      one->next();
+    }
   }
 }
 
