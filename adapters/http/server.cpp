@@ -19,6 +19,7 @@ namespace {
 
 constexpr int backlog = 4096;
 constexpr std::size_t most_turned_away = 256; // with a reason, at once; others are just closed
+constexpr int most_unsent = 128 * 1024;       // bytes that the system takes beyond what the client has room for
 constexpr int pause_ms = 50;                  // when the process is out of descriptors
 
 failure wrong(const std::string& listen, const std::string& why) {
@@ -143,6 +144,7 @@ void server::accept_all(const std::stop_token& stop) {
 void server::place(descriptor socket, const ip_address& peer) {
   const int yes = 1;
   ::setsockopt(socket.get(), IPPROTO_TCP, TCP_NODELAY, &yes, sizeof yes);
+  ::setsockopt(socket.get(), IPPROTO_TCP, TCP_NOTSENT_LOWAT, &most_unsent, sizeof most_unsent);
   auto& loop = *loops_[next_loop_++ % loops_.size()];
   const auto open = connections();
   if (open < config_.max_connections)
