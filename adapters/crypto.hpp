@@ -8,6 +8,7 @@
 #include <array>
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 
@@ -21,6 +22,8 @@ bool equal_in_constant_time(const digest256& a, const digest256& b);
 // `n` bytes of the operating system's randomness.
 std::string random_bytes(std::size_t n);
 std::string to_base64(std::string_view bytes);
+// RFC 4648, section 4, with padding and nothing else; empty for anything else.
+std::optional<std::string> from_base64(std::string_view text);
 
 // A running SHA-256.
 class sha256_stream {

@@ -6,9 +6,11 @@
 #include "messages/values/commands.hpp"
 #include "messages/values/result.hpp"
 
+#include <array>
 #include <chrono>
 #include <cstdint>
 #include <functional>
+#include <map>
 #include <optional>
 #include <string>
 #include <vector>
@@ -71,6 +73,16 @@ public:
   virtual std::string boot_tag() = 0;
   // Why not: what of the other tag is gone. Empty when it is this one's.
   virtual std::string why_gone(const std::string& start_intent) = 0;
+  // Of which projects commands can be started now, each with the start intent that its commands get. None: of all, with
+  // the boot tag.
+  virtual std::optional<std::map<std::string, std::string>> places() {
+    return std::nullopt;
+  }
+  // Somebody may have started this command: where, and how much of its two streams is stored. Said before anything else
+  // is asked about a command.
+  virtual void expect(const command_id& /*id*/, const std::string& /*project*/,
+                      std::array<std::uint64_t, 2> /*stored*/) {
+  }
   // Starts it unless it was started before; safe to repeat in every state. Fault `deadline`: too late (valid_until).
   virtual result<run_status> start(const launch& what) = 0;
   virtual result<run_status> status(const command_id& id) = 0;

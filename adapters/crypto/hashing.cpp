@@ -4,6 +4,7 @@
 #include <openssl/evp.h>
 #include <openssl/rand.h>
 
+#include <algorithm>
 #include <stdexcept>
 
 namespace rdev {
@@ -93,6 +94,23 @@ std::string to_base64(std::string_view bytes) {
   const auto n = EVP_EncodeBlock(reinterpret_cast<unsigned char*>(out.data()),
                                  reinterpret_cast<const unsigned char*>(bytes.data()), static_cast<int>(bytes.size()));
   out.resize(static_cast<std::size_t>(n));
+  return out;
+}
+
+// OpenSSL's decoder would take blanks around the text and `=` within it.
+std::optional<std::string> from_base64(std::string_view text) {
+  constexpr std::string_view digits = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+  const auto used = std::min(text.size(), text.find_first_not_of(digits));
+  const auto padding = text.size() - used;
+  if (text.empty() || text.size() % 4 != 0 || padding > 2 ||
+      text.find_first_not_of('=', used) != std::string_view::npos)
+    return std::nullopt;
+  std::string out(3 * text.size() / 4, '\0');
+  const auto n = EVP_DecodeBlock(reinterpret_cast<unsigned char*>(out.data()),
+                                 reinterpret_cast<const unsigned char*>(text.data()), static_cast<int>(text.size()));
+  if (n < 0)
+    return std::nullopt;
+  out.resize(static_cast<std::size_t>(n) - padding);
   return out;
 }
 

@@ -108,22 +108,6 @@ private:
   secret mac_key_;
 };
 
-// OpenSSL's decoder takes blanks around the text and `=` within it; a key must not be read from such.
-std::optional<std::string> from_base64(std::string_view text) {
-  constexpr std::string_view digits = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-  const auto used = std::min(text.size(), text.find_first_not_of(digits));
-  const auto padding = text.size() - used;
-  if (text.empty() || text.size() % 4 != 0 || padding > 2 ||
-      text.find_first_not_of('=', used) != std::string_view::npos)
-    return std::nullopt;
-  std::string out(3 * text.size() / 4, '\0');
-  const auto n = EVP_DecodeBlock(bytes_of(out), bytes_of(text), static_cast<int>(text.size()));
-  if (n < 0)
-    return std::nullopt;
-  out.resize(static_cast<std::size_t>(n) - padding);
-  return out;
-}
-
 failure wrong_ring(const std::string& what) {
   return {fault::invalid, "RDEV_SECRETS_KEYS: " + what};
 }

@@ -103,7 +103,8 @@ BEGIN {
   library("CLI11", "^CLI/", "^(config|adapters/cli)/", "config and adapters/cli")
   library("OpenSSL", "^openssl/", "^adapters/crypto/", "adapters/crypto")
   library("CAF", "^caf/", "^(main.cpp$|actors/|messages/[a-z_]+.hpp$)", "messages (not values), actors and main.cpp")
-  library("Boost", "^boost/", "^adapters/http/", "adapters/http")
+  library("Boost", "^boost/", "^adapters/(http|kubernetes)/", "adapters/http and adapters/kubernetes")
+  library("yaml-cpp", "^yaml-cpp/", "^adapters/kubernetes/", "adapters/kubernetes")
 }
 
 FNR == 1 { raw_end = "" }
