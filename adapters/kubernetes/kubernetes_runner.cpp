@@ -83,8 +83,9 @@ public:
     return config_.scope;
   }
 
+  // Of no use to a claim: places() has one for each project.
   std::string boot_tag() override {
-    return "";
+    return config_.scope;
   }
 
   std::optional<std::map<std::string, std::string>> places() override {

@@ -15,7 +15,7 @@
 #include <atomic>
 #include <chrono>
 #include <deque>
-#include <set>
+#include <mutex>
 #include <thread>
 
 namespace rdev::kubernetes {
@@ -90,8 +90,9 @@ class session final : public exec_session, public std::enable_shared_from_this<s
   }
 
 public:
-  session(hub& h, exec_target target, std::shared_ptr<exec_listener> listener)
-      : hub_(h), target_(std::move(target)), listener_(std::move(listener)), resolver_(h.loop) {
+  session(std::shared_ptr<hub> h, exec_target target, std::shared_ptr<exec_listener> listener)
+      : shared_(std::move(h)), hub_(*shared_), target_(std::move(target)), listener_(std::move(listener)),
+        resolver_(hub_.loop) {
   }
 
   void start() {
@@ -220,10 +221,13 @@ private:
       return;
     const auto listener = std::move(listener_);
     listener_ = nullptr;
-    lowest().close();
+    resolver_.cancel();
+    if (stream_)
+      lowest().close(); // what is under way is broken off
     listener->on_end(how);
   }
 
+  std::shared_ptr<hub> shared_;
   hub& hub_;
   exec_target target_;
   std::shared_ptr<exec_listener> listener_; // none: it is over
@@ -239,32 +243,43 @@ private:
 
 class websocket_transport final : public exec_transport {
 public:
-  explicit websocket_transport(std::unique_ptr<hub> h)
+  explicit websocket_transport(std::shared_ptr<hub> h)
       : hub_(std::move(h)), work_(hub_->loop.get_executor()), thread_([this] { hub_->loop.run(); }) {
   }
+  // Connections end in order: what waits for them holds them.
   ~websocket_transport() override {
-    hub_->loop.stop();
+    for (const auto& one : open_)
+      if (const auto there = one.lock())
+        there->close();
+    work_.reset();
     thread_.join();
   }
   websocket_transport(const websocket_transport&) = delete;
   websocket_transport& operator=(const websocket_transport&) = delete;
 
   std::shared_ptr<exec_session> open(const exec_target& target, std::shared_ptr<exec_listener> listener) override {
-    auto out = std::make_shared<session>(*hub_, target, std::move(listener));
+    auto out = std::make_shared<session>(hub_, target, std::move(listener));
+    {
+      std::lock_guard guard(mutex_);
+      std::erase_if(open_, [](const auto& one) { return one.expired(); });
+      open_.push_back(out);
+    }
     net::post(hub_->loop, [out] { out->start(); });
     return out;
   }
 
 private:
-  std::unique_ptr<hub> hub_;
+  std::shared_ptr<hub> hub_;
   net::executor_work_guard<net::io_context::executor_type> work_;
+  std::mutex mutex_;
+  std::vector<std::weak_ptr<session>> open_;
   std::jthread thread_; // last: it uses all of the above
 };
 
 } // namespace
 
 result<std::unique_ptr<exec_transport>> make_websocket_transport(const cluster_access& access) {
-  auto made = std::make_unique<hub>(access);
+  auto made = std::make_shared<hub>(access);
   error e;
   made->tls.set_options(net::ssl::context::default_workarounds | net::ssl::context::no_sslv2 |
                         net::ssl::context::no_sslv3 | net::ssl::context::no_tlsv1 | net::ssl::context::no_tlsv1_1);

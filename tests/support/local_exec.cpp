@@ -42,6 +42,12 @@ public:
     thread_ = std::jthread([this](const std::stop_token& stop) { run(stop); });
   }
   ~session() override {
+    stop();
+  }
+  // Nothing is heard of it any more. Not from within a call.
+  void stop() {
+    if (!thread_.joinable())
+      return;
     thread_.request_stop();
     wake();
     thread_.join();
@@ -181,6 +187,12 @@ public:
   explicit local_exec(std::vector<std::string> shell) : shell_(std::move(shell)) {
     ::signal(SIGPIPE, SIG_IGN);
   }
+  ~local_exec() override {
+    for (const auto& one : all_)
+      one->stop();
+  }
+  local_exec(const local_exec&) = delete;
+  local_exec& operator=(const local_exec&) = delete;
 
   std::shared_ptr<exec_session> open(const exec_target& target, std::shared_ptr<exec_listener> listener) override {
     auto argv = shell_;

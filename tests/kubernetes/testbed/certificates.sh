@@ -1,3 +1,4 @@
+#!/usr/bin/env bash
 # One authority, certificates for the programs, kubeconfigs; sourced by cluster.sh. Made once for each machine.
 
 certificate() { # NAME SUBJECT serverAuth|clientAuth [SAN]

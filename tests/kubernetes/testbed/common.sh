@@ -1,3 +1,4 @@
+#!/usr/bin/env bash
 # What the scripts of the testbed share; sourced by them. One testbed a machine, in the user's cache folder.
 
 here=$(cd -- "$(dirname -- "$(readlink -f -- "${BASH_SOURCE[0]}")")" && pwd)

@@ -1,3 +1,4 @@
+#!/usr/bin/env bash
 # Images for the tests, made of what is installed here; sourced by build.sh. No registry is reachable, nor needed.
 
 image() { # NAME ROOT CONFIG: a docker-archive of one layer
