@@ -5,6 +5,9 @@
 #include "adapters/failpoint.hpp"
 #include "adapters/failpoints/decorators.hpp"
 #include "adapters/http/server.hpp"
+#include "adapters/kubernetes/discovery.hpp"
+#include "adapters/kubernetes/kubernetes_projects.hpp"
+#include "adapters/kubernetes/kubernetes_runner.hpp"
 #include "adapters/local/data_dir.hpp"
 #include "adapters/local/local_projects.hpp"
 #include "adapters/local/local_runner.hpp"
@@ -67,6 +70,7 @@ struct house {
   postgres::store_config stores;
   std::shared_ptr<project_host> projects;
   std::shared_ptr<process_runner> processes;
+  std::unique_ptr<kubernetes::discovery> discovery;
   node_info self;
 };
 
@@ -123,7 +127,27 @@ std::string own_folder() {
   return std::filesystem::read_symlink("/proc/self/exe").parent_path().string();
 }
 
+result<done> open_pods(house& h, const settings& s) {
+  const auto& k = s.kubernetes;
+  auto access = k.kubeconfig.empty() ? kubernetes::in_cluster() : kubernetes::read_kubeconfig(k.kubeconfig, k.context);
+  if (!access)
+    return std::move(access.error());
+  auto execs = kubernetes::make_websocket_transport(*access);
+  if (!execs)
+    return std::move(execs.error());
+  auto seen = std::make_shared<kubernetes::pods>();
+  kubernetes::runner_config config{k.name_space, "kubernetes/" + k.cluster + "/" + k.name_space, k.run_dir};
+  h.processes = failpoint::around(kubernetes::make_kubernetes_runner(config, std::move(*execs), seen, *h.log));
+  h.projects = kubernetes::make_kubernetes_projects(
+      *access, {k.name_space, {k.image, k.run_dir, k.storage_class, k.storage, k.cpu_limit, k.memory_limit, k.user}},
+      seen);
+  h.discovery = kubernetes::start_discovery(*access, {k.name_space, k.adopt}, seen, *h.log);
+  return done{};
+}
+
 result<done> open_runner(house& h, const settings& s) {
+  if (s.runner.kind == "kubernetes")
+    return open_pods(h, s);
   const auto dir = s.runner.local.dir.empty() ? h.data_dir->in("") : s.runner.local.dir + "/";
   const auto projects_dir = dir + "projects";
   const bool first_start = !std::filesystem::exists(projects_dir);
@@ -175,6 +199,7 @@ supervisor::parts parts_of(const house& h, const settings& s) {
   out.command_queue.node = h.self.id;
   out.command_queue.scope = h.processes->scope();
   out.command_queue.start_intent = h.processes->boot_tag();
+  out.command_queue.places = [processes = h.processes] { return processes->places(); };
   out.command_queue.max_running = s.commands.max_running;
   out.command_queue.max_running_per_project = s.commands.max_running_per_project;
   out.command_queue.default_timeout = duration_cast<seconds>(s.commands.default_timeout);

@@ -215,8 +215,11 @@ void state::on_load(const load& what) {
 void state::claim() {
   if (resting || handing_over || running >= settings.max_running)
     return;
+  auto places = settings.places ? settings.places() : std::nullopt;
+  if (places && places->empty())
+    return;
   auto leases = store->claim({settings.node, settings.start_intent, settings.max_running - running,
-                              settings.max_running_per_project, settings.scope});
+                              settings.max_running_per_project, settings.scope, std::move(places)});
   if (!leases) {
     around.fault("command_queue", leases.error());
     return;

@@ -9,15 +9,20 @@
 #include <caf/stateful_actor.hpp>
 #include <caf/typed_response_promise.hpp>
 
+#include <functional>
+#include <map>
 #include <memory>
+#include <optional>
 #include <vector>
 
 namespace rdev::command_queue {
 
 struct config {
   node_id node;
-  std::string scope;                             // of this node's runner: what it accepts is for it
-  std::string start_intent;                      // boot tag of this machine, committed with each claim
+  std::string scope;        // of this node's runner: what it accepts is for it
+  std::string start_intent; // boot tag of this machine, committed with each claim
+  // Where commands can be started now, when that differs from project to project (process_runner::places).
+  std::function<std::optional<std::map<std::string, std::string>>()> places;
   int max_running = 64;                          // commands that run here at once
   int max_running_per_project = 64;              // over all nodes
   std::size_t batch = 100;                       // submissions in one transaction

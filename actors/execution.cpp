@@ -86,7 +86,12 @@ void state::later(std::chrono::milliseconds delay) {
 void state::attach() {
   if (lease.scope != processes->scope())
     return give_up("it ran on another machine, whose server has been away for too long");
+  processes->expect(lease.what.id, lease.what.what.project, {account.stored(stream::out), account.stored(stream::err)});
   gone = processes->why_gone(lease.start_intent);
+  const bool nothing_stored = lease.out_bytes + lease.err_bytes == 0;
+  const bool in_time = boot_clock_now() <= lease.taken_at + settings.start_within;
+  if (gone.empty() && nothing_stored && in_time && !lease.cancel && !lease.unreadable)
+    return send_order(); // in every state the right thing, and mostly the only question
   auto known = processes->status(lease.what.id);
   if (!known) {
     around.fault("execution", known.error());
@@ -97,9 +102,9 @@ void state::attach() {
     return follow();
   }
   if (known->state == run_state::absent && !lease.cancel) {
-    if (lease.out_bytes + lease.err_bytes > 0)
+    if (!nothing_stored)
       return give_up("the run folder of the command was deleted");
-    if (boot_clock_now() > lease.taken_at + settings.start_within)
+    if (!in_time)
       return confirm(&state::attach);
   } else if (lease.unreadable && !lease.cancel) {
     attached = true; // it was started by somebody who could read its environment
@@ -219,6 +224,9 @@ void state::follow() {
     return later(settings.retry);
   }
   last = std::move(*seen);
+  // It is known better there what became of its place than where only the command is missing.
+  if (gone.empty() && (last.state == run_state::lost || last.state == run_state::absent))
+    gone = processes->why_gone(lease.start_intent);
   if (!gone.empty() && last.state != run_state::exited) {
     last.state = run_state::lost;
     last.reason = gone;

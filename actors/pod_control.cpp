@@ -52,7 +52,7 @@ reply state::on_request(request& asked) {
     else if constexpr (std::is_same_v<kind, delete_project>)
       remove(asked, op, promise);
     else if constexpr (std::is_same_v<kind, change_project>)
-      deliver(change(op));
+      change(asked, op, promise);
     else
       promise.deliver(to_error({fault::internal, "an operation that is not about projects"}));
   };
@@ -86,11 +86,23 @@ result<answer<outcome>> state::show(const std::string& id) {
   return answer<outcome>(outcome(std::move(**found)));
 }
 
-result<answer<outcome>> state::change(const change_project& what) {
-  auto found = show(what.id);
-  if (!found || !*found)
-    return found;
-  return answer<outcome>(conflict("projects of the local runner are folders: they cannot be started or stopped"));
+void state::change(const request& asked, const change_project& what, reply promise) {
+  auto found = host->find(what.id);
+  if (!found)
+    return void(promise.deliver(to_error(found.error())));
+  if (!*found)
+    return refuse(promise, not_found(what.id));
+  if (!host->has_power_states())
+    return refuse(promise, conflict("projects of the local runner are folders: they cannot be started or stopped"));
+  auto changed = host->change(what.id, what.verb);
+  if (!changed)
+    return void(promise.deliver(to_error(changed.error())));
+  if (!*changed)
+    return refuse(promise, conflict("the pod of this project was not made by rdev: whoever made it can change it"));
+  auto now = host->find(what.id);
+  if (!now || !*now)
+    return void(promise.deliver(to_error({fault::unavailable, "the changed project cannot be read"})));
+  record(asked, what.verb == project_verb::stop ? "project.stopped" : "project.started", **now, **now, promise);
 }
 
 void state::create(const request& asked, const create_project& what, reply promise) {

@@ -22,7 +22,7 @@ struct state {
 
   result<answer<outcome>> list(const request& asked, const list_projects& what);
   result<answer<outcome>> show(const std::string& id);
-  result<answer<outcome>> change(const change_project& what);
+  void change(const request& asked, const change_project& what, reply promise);
   void create(const request& asked, const create_project& what, reply promise);
   void make(const request& asked, const create_project& what, reply promise);
   void remove(const request& asked, const delete_project& what, reply promise);

@@ -9,6 +9,7 @@
 #include "messages/values/result.hpp"
 
 #include <cstdint>
+#include <map>
 #include <optional>
 #include <span>
 #include <string>
@@ -39,6 +40,8 @@ struct claim_request {
   int most = 1;
   int max_running_per_project = 64;
   std::string scope; // of its runner: commands that were queued for another one are not its own
+  // Projects whose commands can be started now, each with a start intent of its own. None: all, with `start_intent`.
+  std::optional<std::map<std::string, std::string>> places = std::nullopt;
 };
 
 // Lane `commands`: short writes. Batches are one transaction each (group commit).

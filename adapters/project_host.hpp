@@ -1,6 +1,7 @@
-// Port: where projects live. Local: folders; later: pods.
+// Port: where projects live. Local: folders; Kubernetes: pods.
 #pragma once
 
+#include "messages/values/operations.hpp"
 #include "messages/values/projects.hpp"
 #include "messages/values/result.hpp"
 
@@ -23,6 +24,10 @@ public:
   virtual result<bool> remove(const std::string& id) = 0;
   // Whether start, stop and restart mean anything here.
   [[nodiscard]] virtual bool has_power_states() const = 0;
+  // Only where they do; what is so already stays so. False: there is no such project that could be changed.
+  virtual result<bool> change(const std::string& /*id*/, project_verb /*verb*/) {
+    return false;
+  }
 };
 
 } // namespace rdev

@@ -163,6 +163,8 @@ private:
       by_variable[variable_of(key)] = key;
     if (const auto rps = in_.environment.find("RATE_LIMIT_RPS"); rps != in_.environment.end())
       set("limits.rps", rps->second, "RATE_LIMIT_RPS");
+    if (const auto file = in_.environment.find("KUBECONFIG"); file != in_.environment.end())
+      set("kubernetes.kubeconfig", file->second, "KUBECONFIG");
     for (const auto& [name, value] : in_.environment) {
       if (const auto known = by_variable.find(name); known != by_variable.end())
         set(known->second, value, name);

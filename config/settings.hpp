@@ -75,6 +75,20 @@ struct settings {
     } local;
   } runner;
   struct {
+    std::string name_space;
+    std::string kubeconfig; // or KUBECONFIG; empty = as a pod of the cluster
+    std::string context;
+    std::string cluster;
+    bool adopt = false;
+    std::string run_dir;
+    std::string image;
+    std::string storage_class;
+    std::string storage;
+    std::string cpu_limit;
+    std::string memory_limit;
+    int user = 0;
+  } kubernetes;
+  struct {
     std::vector<std::string> argv;
     std::string missing_hint;
   } claude;

@@ -128,6 +128,12 @@ public:
   std::string why_gone(const std::string& start_intent) override {
     return inner_->why_gone(start_intent);
   }
+  std::optional<std::map<std::string, std::string>> places() override {
+    return inner_->places();
+  }
+  void expect(const command_id& id, const std::string& project, std::array<std::uint64_t, 2> stored) override {
+    inner_->expect(id, project, stored);
+  }
   result<run_status> start(const launch& what) override {
     return in_runner("start", [&] { return inner_->start(what); });
   }

@@ -1,6 +1,9 @@
 #include "adapters/http/client.hpp"
 
+#include "adapters/descriptor.hpp"
+
 #include <httplib.h>
+#include <sys/mman.h>
 
 #include <algorithm>
 #include <cctype>
@@ -32,8 +35,31 @@ failure cut(httplib::Error why) {
 
 } // namespace
 
+// A file without a name: httplib reads certificates from paths only, and a key must not lie on a disk.
+class memory_file {
+public:
+  explicit memory_file(std::string_view text) {
+    if (text.empty())
+      return;
+    fd_ = descriptor(::memfd_create("rdev", MFD_CLOEXEC));
+    [[maybe_unused]] const auto n = ::write(fd_.get(), text.data(), text.size());
+    path_ = "/proc/self/fd/" + std::to_string(fd_.get());
+  }
+  [[nodiscard]] const std::string& path() const { // empty = there is none
+    return path_;
+  }
+
+private:
+  descriptor fd_;
+  std::string path_;
+};
+
 struct client::impl {
-  explicit impl(const std::string& url) : http(url) {
+  impl(const std::string& url, const trust& whom)
+      : authority(whom.authority), certificate(whom.certificate), key(whom.private_key.reveal()),
+        http(url, certificate.path(), key.path()) {
+    if (!authority.path().empty())
+      http.set_ca_cert_path(authority.path());
     http.set_connection_timeout(5);
     http.set_read_timeout(60);
     http.set_write_timeout(60);
@@ -41,10 +67,15 @@ struct client::impl {
     http.set_tcp_nodelay(true);
     http.set_decompress(false);
   }
+  memory_file authority;
+  memory_file certificate;
+  memory_file key;
   httplib::Client http;
 };
 
-client::client(const std::string& base_url) : impl_(std::make_unique<impl>(base_url)) {
+client::client(const std::string& base_url) : client(base_url, trust{}) {
+}
+client::client(const std::string& base_url, const trust& whom) : impl_(std::make_unique<impl>(base_url, whom)) {
 }
 client::~client() = default;
 client::client(client&&) noexcept = default;

@@ -2,6 +2,7 @@
 #pragma once
 
 #include "messages/values/result.hpp"
+#include "messages/values/secret.hpp"
 
 #include <functional>
 #include <map>
@@ -19,11 +20,19 @@ struct response {
   std::string body;
 };
 
+// A server that is not verified by the system's authorities alone, or that wants to know by certificate who asks.
+struct trust {
+  std::string authority;   // PEM; empty = the system's
+  std::string certificate; // PEM, ours; empty = none
+  secret private_key;      // PEM
+};
+
 class client {
 public:
   // `base_url`: `http://host:port` or `https://host`; certificates are verified. Connecting may take 5 s, an answer 60
   // s.
   explicit client(const std::string& base_url);
+  client(const std::string& base_url, const trust& whom);
   ~client();
   client(client&&) noexcept;
   client& operator=(client&&) noexcept;

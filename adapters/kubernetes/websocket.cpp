@@ -161,6 +161,7 @@ private:
     stream_->set_option(limits);
     stream_->read_message_max(largest_message);
     stream_->binary(true);
+    stream_->auto_fragment(false); // API servers take each frame for a message of its own
     stream_->set_option(websocket::stream_base::decorator([this, bearer = *token](websocket::request_type& r) {
       if (!bearer.empty())
         r.set(beast::http::field::authorization, "Bearer " + std::string(bearer.reveal()));

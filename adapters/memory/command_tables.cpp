@@ -57,8 +57,8 @@ public:
       for (const auto& id : next_in_line(request)) {
         const auto& project = t_.commands.at(id).what.project;
         t_.queue.erase(id);
-        t_.leases[id] = {request.node, ++t_.last_token, 1, request.start_intent, t_.clock(),
-                         std::nullopt, request.scope};
+        const auto intent = request.places ? request.places->at(project) : request.start_intent;
+        t_.leases[id] = {request.node, ++t_.last_token, 1, intent, t_.clock(), std::nullopt, request.scope};
         t_.add_event("command.started", project, id, std::nullopt);
         out.push_back(t_.lease_of(id));
       }
@@ -175,7 +175,7 @@ private:
         ++busy[t_.commands.at(id).what.project];
     std::vector<std::pair<std::int64_t, command_id>> ready;
     for (const auto& [id, row] : t_.queue)
-      if (row.scope == request.scope)
+      if (row.scope == request.scope && (!request.places || request.places->contains(t_.commands.at(id).what.project)))
         ready.emplace_back(row.eff_ms, id);
     std::sort(ready.begin(), ready.end());
     std::vector<std::tuple<int, std::int64_t, command_id>> heads;

@@ -96,7 +96,7 @@ SELECT i.ord, CASE WHEN h.id IS NOT NULL THEN true
 
 // Two statements: a claim waits for its turn and then takes what was committed meanwhile, which the picture of the
 // database that the statement began with does not show. The second one has a new picture.
-const std::string claim_sql = "SELECT command_id FROM rdev_claim($1, $2, $3, $4, $5)";
+const std::string claim_sql = "SELECT command_id FROM rdev_claim($1, $2, $3, $4, $5, $6::text[], $7::text[])";
 const std::string claimed_sql =
     "SELECT " + lease_columns +
     " FROM lease l JOIN command c ON c.id = l.command_id "
@@ -164,12 +164,23 @@ public:
 
   result<std::vector<lease>> claim(const claim_request& request) override {
     std::vector<completion> unreadable;
+    std::optional<std::string> projects;
+    std::optional<std::string> intents;
+    if (request.places) {
+      std::array<array_literal, 2> columns;
+      for (const auto& [project, intent] : *request.places) {
+        columns[0].add(std::string_view(project));
+        columns[1].add(std::string_view(intent));
+      }
+      projects = columns[0].text();
+      intents = columns[1].text();
+    }
     const auto asked_at = boot_clock_now();
     auto out = session_.transact([&](pqxx::transaction_base& tx) {
       std::vector<lease> leases;
       array_literal taken;
       for (const auto& row : tx.exec_prepared("claim", request.node.uuid(), request.scope, request.start_intent,
-                                              request.most, request.max_running_per_project))
+                                              request.most, request.max_running_per_project, projects, intents))
         taken.add(std::string_view(row[0].c_str()));
       if (taken.text() == "{}")
         return leases;

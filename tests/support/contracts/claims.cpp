@@ -67,6 +67,20 @@ TEST_P(Claims, LeavesAloneWhatIsForAnotherRunner) {
   EXPECT_EQ(theirs[0].what.id, elsewhere.what.id);
 }
 
+TEST_P(Claims, TakesOnlyWhatHasAPlaceWithTheIntentOfThatPlace) {
+  const auto first = submitted("a");
+  const auto second = submitted("b");
+  submitted("c");
+  EXPECT_TRUE(value_of(commands->claim({node.id, machine, 9, 9, here, std::map<std::string, std::string>{}})).empty());
+  const std::map<std::string, std::string> places{{"a", "pod/a \"1\""}, {"b", "pod/b"}, {"d", "pod/d"}};
+  const auto got = value_of(commands->claim({node.id, machine, 9, 9, here, places}));
+  std::map<command_id, std::string> intents;
+  for (const auto& l : got)
+    intents[l.what.id] = l.start_intent;
+  EXPECT_EQ(intents, (std::map<command_id, std::string>{{first, "pod/a \"1\""}, {second, "pod/b"}}));
+  EXPECT_EQ(claimed().at(0).start_intent, machine);
+}
+
 TEST_P(Claims, NeverTakesMoreThanAskedFor) {
   for (int i = 0; i < 5; ++i)
     submitted("p" + std::to_string(i));

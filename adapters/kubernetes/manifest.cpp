@@ -1,0 +1,152 @@
+#include "adapters/kubernetes/manifest.hpp"
+
+#include "adapters/json/json.hpp"
+
+namespace rdev::kubernetes {
+
+namespace {
+
+// An init that needs only a shell: it ends when it is told to, and until then reaps whatever is left to it.
+constexpr const char* init = "trap 'exit 0' TERM INT; while :; do sleep 2147483 & wait; done";
+
+void pair(json::writer& out, std::string_view key, std::string_view value) {
+  out.key(key).string(value);
+}
+
+void own_labels(json::writer& out, const std::string& id) {
+  out.key("labels").begin_object();
+  pair(out, project_label, "true");
+  pair(out, id_label, id);
+  pair(out, owner_label, "rdev");
+  out.end_object();
+}
+
+std::string as_json(const std::map<std::string, std::string>& labels) {
+  json::writer out;
+  out.begin_object();
+  for (const auto& [name, value] : labels)
+    pair(out, name, value);
+  out.end_object();
+  return out.take();
+}
+
+void annotations(json::writer& out, const std::map<std::string, std::string>& labels) {
+  out.key("annotations").begin_object();
+  pair(out, given_labels, as_json(labels));
+  out.end_object();
+}
+
+void mount(json::writer& out, std::string_view name, std::string_view path) {
+  out.begin_object();
+  pair(out, "name", name);
+  pair(out, "mountPath", path);
+  out.end_object();
+}
+
+void empty_volume(json::writer& out, std::string_view name) {
+  out.begin_object();
+  pair(out, "name", name);
+  out.key("emptyDir").begin_object().end_object().end_object();
+}
+
+void container(json::writer& out, const pod_template& from) {
+  out.begin_object();
+  pair(out, "name", container_name);
+  pair(out, "image", from.image);
+  out.key("command").begin_array().string("sh").string("-c").string(init).end_array();
+  pair(out, "workingDir", "/workspace");
+  out.key("securityContext").begin_object();
+  out.key("allowPrivilegeEscalation").boolean(false);
+  out.key("capabilities").begin_object().key("drop").begin_array().string("ALL").end_array().end_object();
+  out.end_object();
+  out.key("resources").begin_object();
+  out.key("limits").begin_object();
+  pair(out, "cpu", from.cpu_limit);
+  pair(out, "memory", from.memory_limit);
+  out.end_object();
+  out.key("requests").begin_object();
+  pair(out, "cpu", "50m");
+  pair(out, "memory", "64Mi");
+  out.end_object().end_object();
+  out.key("volumeMounts").begin_array();
+  mount(out, "workspace", "/workspace");
+  mount(out, "run", from.run_folder);
+  out.end_array().end_object();
+}
+
+void pod_spec(json::writer& out, const pod_template& from) {
+  out.key("spec").begin_object();
+  out.key("automountServiceAccountToken").boolean(false);
+  out.key("terminationGracePeriodSeconds").integer(5);
+  out.key("securityContext").begin_object();
+  out.key("runAsNonRoot").boolean(true);
+  for (const auto* who : {"runAsUser", "runAsGroup", "fsGroup"})
+    out.key(who).integer(from.user);
+  out.key("seccompProfile").begin_object();
+  pair(out, "type", "RuntimeDefault");
+  out.end_object().end_object();
+  out.key("containers").begin_array();
+  container(out, from);
+  out.end_array();
+  out.key("volumes").begin_array();
+  empty_volume(out, "run");
+  if (from.storage_class.empty())
+    empty_volume(out, "workspace");
+  out.end_array().end_object();
+}
+
+void claim(json::writer& out, const pod_template& from) {
+  out.key("volumeClaimTemplates").begin_array().begin_object();
+  out.key("metadata").begin_object();
+  pair(out, "name", "workspace");
+  out.end_object();
+  out.key("spec").begin_object();
+  out.key("accessModes").begin_array().string("ReadWriteOnce").end_array();
+  pair(out, "storageClassName", from.storage_class);
+  out.key("resources").begin_object().key("requests").begin_object();
+  pair(out, "storage", from.storage);
+  out.end_object().end_object().end_object().end_object().end_array();
+}
+
+} // namespace
+
+std::string name_of_project(const std::string& id) {
+  return "project-" + id;
+}
+
+std::string stateful_set(const std::string& id, const std::map<std::string, std::string>& labels,
+                         const pod_template& from) {
+  const auto name = name_of_project(id);
+  json::writer out;
+  out.begin_object();
+  pair(out, "apiVersion", "apps/v1");
+  pair(out, "kind", "StatefulSet");
+  out.key("metadata").begin_object();
+  pair(out, "name", name);
+  own_labels(out, id);
+  annotations(out, labels);
+  out.end_object();
+  out.key("spec").begin_object();
+  out.key("replicas").integer(1);
+  pair(out, "serviceName", name);
+  out.key("selector").begin_object().key("matchLabels").begin_object();
+  pair(out, id_label, id);
+  out.end_object().end_object();
+  out.key("template").begin_object();
+  out.key("metadata").begin_object();
+  own_labels(out, id);
+  annotations(out, labels);
+  out.end_object();
+  pod_spec(out, from);
+  out.end_object();
+  if (!from.storage_class.empty())
+    claim(out, from);
+  out.end_object().end_object();
+  return out.take();
+}
+
+std::string replicas(int n) {
+  return "{\"spec\":{\"replicas\":" + std::to_string(n) + "}}";
+}
+
+} // namespace rdev::kubernetes
