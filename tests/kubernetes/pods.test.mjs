@@ -1,0 +1,211 @@
+// Commands in pods of a real cluster, and what becomes of them when a part of it fails.
+import assert from 'node:assert/strict';
+import { after, before, describe, test } from 'node:test';
+
+import { sha256, waitFor } from '../e2e/support.mjs';
+import { apiServerLog, apply, auditLog, kubectl, makeProject, project, reaches, startServer, testbed } from './cluster.mjs';
+
+const id = `t${process.pid}`;
+const pod = `project-${id}-0`;
+
+describe('projects in pods', { timeout: 600_000 }, () => {
+  let server;
+  const remove = (name) => server.api('DELETE', `/projects/${name}?force=true`);
+  before(async () => {
+    server = await startServer();
+    await makeProject(server, id, { team: 'core' });
+  });
+  after(async () => {
+    await remove(id);
+    await server.close();
+  });
+  const shell = (text, options) => server.rdev(['run', id, '--', 'sh', '-c', text], options);
+
+  test('a project is a pod that may do little', async () => {
+    const seen = await project(server, id);
+    assert.deepEqual([seen.status, seen.phase, seen.ready, seen.labels], ['running', 'Running', true, { team: 'core' }]);
+    const { spec } = JSON.parse(await kubectl('get', 'pod', pod, '-o', 'json'));
+    assert.equal(spec.automountServiceAccountToken, false);
+    assert.equal(spec.securityContext.runAsNonRoot, true);
+    assert.equal(spec.securityContext.seccompProfile.type, 'RuntimeDefault');
+    const [container] = spec.containers;
+    assert.deepEqual(container.securityContext, { allowPrivilegeEscalation: false, capabilities: { drop: ['ALL'] } });
+    assert.ok(container.resources.limits.memory && container.resources.limits.cpu);
+    const again = await server.api('POST', '/projects', { id });
+    assert.equal(again.status, 409);
+  });
+
+  test('both streams and the exit code come back', async () => {
+    const done = await shell('echo out; echo err >&2; id -u; pwd; exit 7');
+    assert.deepEqual([done.stdout.toString(), done.stderr.toString(), done.code], ['out\n1000\n/workspace\n', 'err\n', 7]);
+  });
+
+  for (const [what, argv, code] of [
+    ['nothing', ['true'], 0],
+    ['a kill', ['sh', '-c', 'kill -9 $$'], 137],
+    ['a program that is not there', ['no-such-program'], 127],
+    ['a file that is no program', ['/etc/passwd'], 126],
+  ])
+    test(`exit code of ${what}`, async () => {
+      assert.equal((await server.rdev(['run', id, '--', ...argv])).code, code);
+    });
+
+  test('20 MiB of random bytes arrive as they are', async () => {
+    const done = await shell('head -c 20971520 /dev/urandom | tee /workspace/random');
+    assert.equal(done.stdout.length, 20 * 1024 * 1024);
+    assert.equal((await shell('sha256sum </workspace/random')).stdout.toString().slice(0, 64), sha256(done.stdout));
+  });
+
+  test('git and the agent run with prompt and environment', async () => {
+    const done = await server.rdev(['run', id, '--', 'git', '--version']);
+    assert.match(done.stdout.toString(), /^git version /);
+    await shell('mkdir -p bin; printf "#!/bin/sh\\necho \\"agent \\$TOKEN:\\"; cat\\n" >bin/claude; chmod +x bin/claude');
+    const asked = await server.api('POST', `/projects/${id}/claude`, { prompt: "it's a 'prompt'\n", env: { TOKEN: 'secret', PATH: '/workspace/bin:/usr/bin:/bin' } });
+    assert.equal(asked.status, 202, asked.text);
+    const seen = await server.follow(asked.data.id, { project: id });
+    assert.equal(seen.checkReceipts().stdout.toString(), "agent secret:\nit's a 'prompt'\n");
+  });
+
+  test('50 at once', async () => {
+    const all = await Promise.all(Array.from({ length: 50 }, (_, i) => server.submit(`echo ${i}; echo e${i} >&2`, { project: id })));
+    const seen = await Promise.all(all.map((one) => server.follow(one, { project: id })));
+    seen.forEach((one, i) => {
+      const { stdout, stderr } = one.checkReceipts();
+      assert.deepEqual([stdout.toString(), stderr.toString()], [`${i}\n`, `e${i}\n`]);
+    });
+  });
+
+  const processes = async (mark) => (await kubectl('exec', pod, '--', 'sh', '-c', `grep -ls ${mark} /proc/[0-9]*/environ | wc -l`)).trim();
+
+  test('a cancel ends the whole tree in the pod', async () => {
+    const one = await server.submit("trap '' TERM; setsid sleep 1000 & sleep 1000 & echo ready; while :; do sleep 1; done", { project: id });
+    await server.follow(one, { project: id, until: (frame) => frame.event === 'output' });
+    assert.equal((await server.api('POST', `/commands/${one}/cancel`)).status, 202);
+    const view = await server.finished(one);
+    assert.deepEqual([view.status, view.survivors], ['cancelled', 0]);
+    assert.equal(await processes(one), '0');
+  });
+
+  test('a time-out does so, too', async () => {
+    const one = await server.submit('sleep 1000 & sleep 1000', { project: id, timeout_seconds: 1 });
+    const view = await server.finished(one);
+    assert.equal(view.status, 'timed_out');
+    assert.equal(await processes(one), '0');
+  });
+
+  const counting = (n) => `i=0; while [ $i -lt ${n} ]; do echo line $i; echo error $i >&2; i=$((i+1)); sleep 0.1; done; exit 3`;
+  const counted = (seen, n) => {
+    const { stdout, stderr } = seen.checkReceipts();
+    assert.equal(stdout.toString(), Array.from({ length: n }, (_, i) => `line ${i}\n`).join(''));
+    assert.equal(stderr.toString(), Array.from({ length: n }, (_, i) => `error ${i}\n`).join(''));
+    assert.deepEqual([seen.complete.exit_code, seen.complete.complete], [3, true]);
+  };
+
+  test('a command survives the death of the server', async () => {
+    const one = await server.submit(counting(60), { project: id });
+    await server.follow(one, { project: id, until: (frame) => frame.event === 'output' });
+    await server.kill9();
+    await server.start();
+    counted(await server.follow(one, { project: id }), 60);
+  });
+
+  test('a restart of the API server, which cuts all connections, loses and repeats nothing', async () => {
+    const one = await server.submit(counting(80), { project: id });
+    await server.follow(one, { project: id, until: (frame) => frame.event === 'output' });
+    await testbed('restart', 'kube-apiserver');
+    counted(await server.follow(one, { project: id }), 80);
+  });
+
+  test('so does a restart of the kubelet', async () => {
+    const one = await server.submit(counting(60), { project: id });
+    await server.follow(one, { project: id, until: (frame) => frame.event === 'output' });
+    await testbed('restart', 'kubelet');
+    counted(await server.follow(one, { project: id }), 60);
+  });
+
+  test('what is submitted while the API server is away waits for it', async () => {
+    await testbed('stop', 'kube-apiserver');
+    const one = await server.submit('echo later', { project: id });
+    await testbed('start', 'kube-apiserver');
+    const seen = await server.follow(one, { project: id });
+    assert.equal(seen.checkReceipts().stdout.toString(), 'later\n');
+  });
+
+  test('a container that is restarted leaves its commands lost, with the output so far', async () => {
+    await reaches(server, id, 'running');
+    const one = await server.submit('echo before; sleep 1000', { project: id });
+    await server.follow(one, { project: id, until: (frame) => frame.event === 'output' });
+    const before = (await project(server, id)).restarts;
+    await kubectl('exec', pod, '--', 'sh', '-c', 'kill -TERM 1').catch(() => {}); // it ends with the container
+    const view = await server.finished(one, 60_000);
+    assert.equal(view.status, 'lost');
+    assert.match(view.reason, /container|pod/);
+    const { bytes } = await server.api('GET', `/commands/${one}/output?stream=stdout`, undefined, { Accept: 'application/octet-stream' });
+    assert.equal(bytes.toString(), 'before\n');
+    await waitFor('the container is back', async () => {
+      const now = await project(server, id);
+      return now.restarts > before && now.status === 'running';
+    }, 60_000);
+    assert.equal((await shell('echo again')).stdout.toString(), 'again\n');
+  });
+
+  test('a pod that is deleted leaves its commands lost', async () => {
+    const one = await server.submit('echo before; sleep 1000', { project: id });
+    await server.follow(one, { project: id, until: (frame) => frame.event === 'output' });
+    await kubectl('delete', 'pod', pod, '--grace-period=1');
+    const view = await server.finished(one, 60_000);
+    assert.equal(view.status, 'lost');
+    assert.match(view.reason, /pod|container/);
+    await reaches(server, id, 'running');
+    assert.equal((await shell('echo again')).stdout.toString(), 'again\n');
+  });
+
+  test('a project can be stopped and started', async () => {
+    assert.equal((await server.api('POST', `/projects/${id}/stop`)).status, 200);
+    await reaches(server, id, 'stopped');
+    await waitFor('it takes no commands', async () => (await server.api('POST', `/projects/${id}/shell`, { command: 'true' })).status === 409);
+    assert.equal((await server.api('POST', `/projects/${id}/start`)).status, 200);
+    await reaches(server, id, 'running');
+    assert.equal((await shell('echo up')).stdout.toString(), 'up\n');
+  });
+
+  test('pods of others are no projects', async () => {
+    const name = `foreign-${process.pid}`;
+    const labels = { 'rdev.orchard9.ai/project': 'true', 'rdev.orchard9.ai/project-id': name };
+    await apply({ apiVersion: 'v1', kind: 'Pod', metadata: { name, labels }, spec: { terminationGracePeriodSeconds: 1, automountServiceAccountToken: false, containers: [{ name: 'x', image: 'localhost/busybox:1', command: ['sleep', '1000'] }] } });
+    await kubectl('wait', '--for=condition=Ready', `pod/${name}`, '--timeout=60s');
+    assert.equal((await server.api('POST', `/projects/${name}/shell`, { command: 'true' })).status, 404);
+    await kubectl('delete', 'pod', name, '--grace-period=1', '--wait=false');
+  });
+
+  test('an image that is not there is told as such', async () => {
+    const other = `none${process.pid}`;
+    const one = await startServer({ RDEV_KUBERNETES_IMAGE: 'localhost/no-such-image:1' });
+    try {
+      assert.equal((await one.api('POST', '/projects', { id: other })).status, 201);
+      const seen = await reaches(one, other, 'unhealthy');
+      assert.match(seen.reason, /ErrImagePull|ImagePullBackOff/);
+    } finally {
+      await one.api('DELETE', `/projects/${other}?force=true`);
+      await one.close();
+    }
+  });
+
+  test('no text of a command, environment or prompt is in a log', async () => {
+    const canary = `canary${process.pid}x${Date.now()}`;
+    const one = await server.api('POST', `/projects/${id}/shell`, { command: `true ${canary}`, env: { CANARY: canary } });
+    await server.finished(one.data.id);
+    const asked = await server.api('POST', `/projects/${id}/claude`, { prompt: canary });
+    await server.finished(asked.data.id);
+    assert.ok(auditLog().includes(`/pods/${pod}/exec`), 'the audit log has the execs');
+    for (const [where, text] of Object.entries({ audit: auditLog(), 'API server': apiServerLog(), rdev: server.rawLog() }))
+      assert.ok(!text.includes(canary), `the log of ${where} has it`);
+  });
+
+  test('a deleted project is gone', async () => {
+    const other = `gone${process.pid}`;
+    await makeProject(server, other);
+    assert.equal((await remove(other)).status, 200);
+    await waitFor('it is gone', async () => (await server.api('GET', `/projects/${other}`)).status === 404, 60_000);
+  });
+});
