@@ -12,9 +12,9 @@ std::size_t index_of(stream which) {
 
 } // namespace
 
-attachment::attachment(std::string nonce, const shim_place& where, std::array<std::uint64_t, 2> from,
+attachment::attachment(const std::string& nonce, shim_place where, std::array<std::uint64_t, 2> from,
                        std::function<void()> changed)
-    : splitter_(nonce), where_(where), changed_(std::move(changed)) {
+    : splitter_(nonce), where_(std::move(where)), changed_(std::move(changed)) {
   buffers_[0].base = from[0];
   buffers_[1].base = from[1];
   status_.state = run_state::running;

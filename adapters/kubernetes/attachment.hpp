@@ -16,7 +16,7 @@ namespace rdev::kubernetes {
 class attachment final : public exec_listener {
 public:
   // `changed` is called, by the thread of the connection, when there is something new.
-  attachment(std::string nonce, const shim_place& where, std::array<std::uint64_t, 2> from,
+  attachment(const std::string& nonce, shim_place where, std::array<std::uint64_t, 2> from,
              std::function<void()> changed);
 
   void on_open() override;

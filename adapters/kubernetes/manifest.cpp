@@ -146,7 +146,7 @@ std::string stateful_set(const std::string& id, const std::map<std::string, std:
 }
 
 std::string replicas(int n) {
-  return "{\"spec\":{\"replicas\":" + std::to_string(n) + "}}";
+  return R"({"spec":{"replicas":)" + std::to_string(n) + "}}";
 }
 
 } // namespace rdev::kubernetes

@@ -17,6 +17,7 @@
 #include <deque>
 #include <mutex>
 #include <thread>
+#include <type_traits>
 
 namespace rdev::kubernetes {
 
@@ -77,16 +78,17 @@ class session final : public exec_session, public std::enable_shared_from_this<s
   // A step that fails ends the session.
   template <class Step>
   auto then(Step step) {
-    return [self = shared_from_this(), step, attempt = attempt_](error e, const auto&... what) {
-      if (!self->listener_ || attempt != self->attempt_)
-        return;
-      if (e)
-        return self->fail(e);
-      if constexpr (sizeof...(what) == 0)
-        step(*self, 0);
-      else
-        step(*self, what...);
-    };
+    return
+        [self = shared_from_this(), step = std::move(step), attempt = attempt_](error e, const auto&... what) mutable {
+          if (!self->listener_ || attempt != self->attempt_)
+            return;
+          if (e)
+            return self->fail(e);
+          if constexpr (std::is_invocable_v<Step&, session&, decltype(what)...>)
+            step(*self, what...);
+          else if constexpr (std::is_invocable_v<Step&, session&>)
+            step(*self);
+        };
   }
 
 public:
@@ -98,10 +100,10 @@ public:
   void start() {
     open_stream();
     const auto& host = hub_.access.host;
-    resolver_.async_resolve(host, std::to_string(hub_.access.port), then([](session& s, const auto& found) {
+    resolver_.async_resolve(host, std::to_string(hub_.access.port),
+                            then([](session& s, const tcp::resolver::results_type& found) {
                               s.lowest().expires_after(connect_limit);
-                              s.lowest().async_connect(found,
-                                                       s.then([](session& me, const auto&) { me.shake_hands(); }));
+                              s.lowest().async_connect(found, s.then([](session& me) { me.shake_hands(); }));
                             }));
   }
 
@@ -146,7 +148,7 @@ private:
     error no;
     lowest().socket().set_option(tcp::no_delay(true), no);
     lowest().expires_after(connect_limit);
-    stream_->next_layer().async_handshake(net::ssl::stream_base::client, then([](session& s, int) { s.upgrade(); }));
+    stream_->next_layer().async_handshake(net::ssl::stream_base::client, then([](session& s) { s.upgrade(); }));
   }
 
   void upgrade() {
@@ -169,7 +171,7 @@ private:
       r.set(beast::http::field::sec_websocket_protocol, beast::string_view(offer.data(), offer.size()));
     }));
     answer_ = {};
-    stream_->async_handshake(answer_, hub_.access.host, path_of(hub_.access, target_), then([](session& s, int) {
+    stream_->async_handshake(answer_, hub_.access.host, path_of(hub_.access, target_), then([](session& s) {
                                s.stream_->set_option(
                                    websocket::stream_base::decorator([](websocket::request_type&) {}));
                                s.open_ = true;
@@ -181,7 +183,7 @@ private:
   }
 
   void write() {
-    stream_->async_write(net::buffer(unsent_.front()), then([](session& s, std::size_t) {
+    stream_->async_write(net::buffer(unsent_.front()), then([](session& s) {
                            s.unsent_.pop_front();
                            if (!s.unsent_.empty())
                              s.write();
@@ -189,7 +191,7 @@ private:
   }
 
   void read() {
-    stream_->async_read(come_, then([](session& s, std::size_t) { s.take(); }));
+    stream_->async_read(come_, then([](session& s) { s.take(); }));
   }
 
   void take() {

@@ -349,8 +349,8 @@ TEST_P(Shim, CutsAnywhereLoseAndRepeatNothing) {
   }
   std::string got;
   auto now = start(what);
-  for (int cut = 0; cut < 10; ++cut) {
-    now.said->wait_for_output(static_cast<std::size_t>(1 + cut * 3000));
+  for (std::size_t cut = 0; cut < 10; ++cut) {
+    now.said->wait_for_output(1 + cut * 3000);
     now.session->close();
     got += now.said->out();
     now = attach(what.id, {got.size(), 0});

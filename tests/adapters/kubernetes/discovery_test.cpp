@@ -1,0 +1,227 @@
+// What is read out of the cluster's pods, and what is asked of it.
+#include "adapters/kubernetes/discovery.hpp"
+#include "adapters/kubernetes/manifest.hpp"
+#include "adapters/kubernetes/shim_protocol.hpp"
+#include "messages/values/time.hpp"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+namespace rdev::kubernetes {
+namespace {
+
+using ::testing::HasSubstr;
+
+json::value parsed(const std::string& text) {
+  auto out = json::parse(text);
+  EXPECT_TRUE(std::holds_alternative<json::value>(out)) << text;
+  return std::holds_alternative<json::value>(out) ? std::get<json::value>(out) : json::value();
+}
+
+struct pod_text {
+  std::string labels =
+      R"("rdev.orchard9.ai/project":"true","rdev.orchard9.ai/project-id":"demo","app.kubernetes.io/managed-by":"rdev")";
+  std::string meta;
+  std::string phase = "Running";
+  std::string container = R"("containerID":"containerd://c1","ready":true,"restartCount":2,"state":{"running":{}})";
+  std::string status;
+
+  [[nodiscard]] std::optional<pod> read(bool adopt = false) const {
+    return read_pod(
+        parsed(
+            R"({"metadata":{"name":"project-demo-0","uid":"u1","creationTimestamp":"2026-11-27T12:00:00Z","labels":{)" +
+            labels + "}" + meta +
+            R"(},"spec":{"containers":[{"name":"side"},{"name":"project"}]},"status":{"phase":")" + phase +
+            R"(","containerStatuses":[{"name":"side"},{"name":"project",)" + container + "}]" + status + "}}"),
+        adopt);
+  }
+};
+
+TEST(Discovery, SeesAPodThatRuns) {
+  const auto got = pod_text{}.read();
+  ASSERT_TRUE(got);
+  EXPECT_TRUE(got->usable);
+  EXPECT_EQ(got->name, "project-demo-0");
+  EXPECT_EQ(got->uid, "u1");
+  EXPECT_EQ(got->container, "project");
+  EXPECT_EQ(got->container_id, "containerd://c1");
+  EXPECT_EQ(got->what.id, "demo");
+  EXPECT_EQ(got->what.status, project_status::running);
+  EXPECT_EQ(got->what.reason, std::nullopt);
+  EXPECT_EQ(got->what.restarts, 2);
+  EXPECT_EQ(to_rfc3339(got->what.created_at), "2026-11-27T12:00:00.000Z");
+}
+
+TEST(Discovery, TakesOnlyPodsOfOurProjects) {
+  const std::string project = R"("rdev.orchard9.ai/project":"true")";
+  const std::string id = R"("rdev.orchard9.ai/project-id":"demo")";
+  const std::string ours = R"("app.kubernetes.io/managed-by":"rdev")";
+  const auto taken = [](const std::string& labels, bool adopt = false) {
+    pod_text text;
+    text.labels = labels;
+    return text.read(adopt).has_value();
+  };
+  EXPECT_TRUE(taken(project + "," + id + "," + ours));
+  EXPECT_FALSE(taken(project + "," + id));
+  EXPECT_TRUE(taken(project + "," + id, true)) << "adopted";
+  EXPECT_FALSE(taken(id + "," + ours));
+  EXPECT_FALSE(taken(project + "," + ours));
+  EXPECT_FALSE(taken(project + R"(,"rdev.orchard9.ai/project-id":"Not-An-Id",)" + ours));
+  EXPECT_FALSE(taken(project + "," + id + "," + ours + R"(,"app":"rdev-api")", true)) << "never into ourselves";
+}
+
+TEST(Discovery, SaysInWhichStateAPodIsAndWhy) {
+  const auto state = [](const pod_text& text) {
+    const auto got = text.read();
+    return std::string(name_of(got->what.status)) + (got->usable ? " usable: " : ": ") + got->what.reason.value_or("");
+  };
+  pod_text text;
+  text.phase = "Pending";
+  text.container = R"("ready":false,"state":{"waiting":{"reason":"ContainerCreating"}})";
+  EXPECT_EQ(state(text), "pending: ContainerCreating");
+  text.container = R"("ready":false,"state":{"waiting":{"reason":"ImagePullBackOff","message":"no such image"}})";
+  EXPECT_EQ(state(text), "unhealthy: ImagePullBackOff: no such image");
+  text.container = R"("ready":false)";
+  text.status =
+      R"(,"conditions":[{"type":"PodScheduled","status":"False","reason":"Unschedulable","message":"0/1 nodes"}])";
+  EXPECT_EQ(state(text), "pending: Unschedulable: 0/1 nodes");
+  text = {};
+  text.container = R"("containerID":"c","ready":false,"state":{"terminated":{"reason":"OOMKilled"}})";
+  EXPECT_EQ(state(text), "unhealthy: OOMKilled");
+  text = {};
+  text.phase = "Failed";
+  text.status = R"(,"reason":"Evicted")";
+  text.container = R"("ready":false,"state":{"terminated":{}})";
+  EXPECT_EQ(state(text), "unhealthy: the pod ended: Evicted");
+  text = {};
+  text.meta = R"(,"deletionTimestamp":"2026-11-27T12:00:00Z")";
+  EXPECT_EQ(state(text), "stopped: the pod is being deleted");
+}
+
+TEST(Discovery, ShowsTheLabelsOfTheRequestOrThoseOfThePod) {
+  pod_text text;
+  text.labels += R"(,"team":"core")";
+  EXPECT_EQ(text.read()->what.labels.at("team"), "core");
+  text.meta = R"(,"annotations":{"rdev.orchard9.ai/labels":"{\"a\":\"b\"}"})";
+  EXPECT_EQ(text.read()->what.labels, (std::map<std::string, std::string>{{"a", "b"}}));
+}
+
+TEST(Discovery, HoldsOutAgainstPodsThatAreNone) {
+  for (const auto* text : {"{}", "[]", "null", "1", R"({"metadata":1})", R"({"metadata":{"labels":[]}})"})
+    EXPECT_FALSE(read_pod(parsed(text), true)) << text;
+}
+
+TEST(Pods, OfTwoWithOneProjectNoneIsUsed) {
+  pods seen;
+  EXPECT_FALSE(seen.known());
+  auto one = *pod_text{}.read();
+  auto other = one;
+  other.name = "another";
+  seen.replace_all({one, other});
+  EXPECT_TRUE(seen.known());
+  const auto both = seen.of_project("demo");
+  ASSERT_TRUE(both);
+  EXPECT_FALSE(both->usable);
+  EXPECT_EQ(both->what.status, project_status::unhealthy);
+  EXPECT_EQ(both->what.reason, "duplicate");
+  seen.remove("another");
+  EXPECT_TRUE(seen.of_project("demo")->usable);
+  seen.remove("project-demo-0");
+  EXPECT_FALSE(seen.of_project("demo"));
+}
+
+TEST(Manifest, AsksForAPodThatMayDoLittle) {
+  pod_template from;
+  from.image = "image:1";
+  from.run_folder = "/run/rdev";
+  from.cpu_limit = "2";
+  from.memory_limit = "1Gi";
+  const auto set = parsed(stateful_set("demo", {{"team", "a\"b"}}, from));
+  EXPECT_EQ(set["kind"].as_string(), "StatefulSet");
+  EXPECT_EQ(set["metadata"]["name"].as_string(), "project-demo");
+  EXPECT_EQ(set["spec"]["replicas"].as_integer(), 1);
+  EXPECT_FALSE(set["spec"]["volumeClaimTemplates"].exists());
+  const auto pod = set["spec"]["template"];
+  EXPECT_EQ(pod["metadata"]["labels"][project_label].as_string(), "true");
+  EXPECT_EQ(pod["metadata"]["labels"][id_label].as_string(), "demo");
+  EXPECT_EQ(pod["metadata"]["labels"][owner_label].as_string(), "rdev");
+  EXPECT_EQ(pod["metadata"]["annotations"][given_labels].as_string(), R"({"team":"a\"b"})");
+  const auto spec = pod["spec"];
+  EXPECT_TRUE(spec["automountServiceAccountToken"].is_boolean());
+  EXPECT_FALSE(spec["automountServiceAccountToken"].as_boolean());
+  EXPECT_TRUE(spec["securityContext"]["runAsNonRoot"].as_boolean());
+  EXPECT_EQ(spec["securityContext"]["runAsUser"].as_integer(), 1000);
+  EXPECT_EQ(spec["securityContext"]["seccompProfile"]["type"].as_string(), "RuntimeDefault");
+  const auto container = spec["containers"].at(0);
+  EXPECT_EQ(container["image"].as_string(), "image:1");
+  EXPECT_TRUE(container["securityContext"]["allowPrivilegeEscalation"].is_boolean());
+  EXPECT_FALSE(container["securityContext"]["allowPrivilegeEscalation"].as_boolean());
+  EXPECT_EQ(container["securityContext"]["capabilities"]["drop"].at(0).as_string(), "ALL");
+  EXPECT_EQ(container["resources"]["limits"]["memory"].as_string(), "1Gi");
+  EXPECT_EQ(spec["volumes"].size(), 2U);
+}
+
+TEST(Manifest, AsksForAVolumeWhenThereIsAStorageClass) {
+  pod_template from;
+  from.storage_class = "fast";
+  from.storage = "5Gi";
+  const auto set = parsed(stateful_set("demo", {}, from));
+  const auto claim = set["spec"]["volumeClaimTemplates"].at(0)["spec"];
+  EXPECT_EQ(claim["storageClassName"].as_string(), "fast");
+  EXPECT_EQ(claim["resources"]["requests"]["storage"].as_string(), "5Gi");
+  EXPECT_EQ(set["spec"]["template"]["spec"]["volumes"].size(), 1U) << "the folder of what runs goes with the pod";
+}
+
+// ---- the words of the shim
+
+TEST(RecordSplitter, TakesRecordsOutHoweverTheBytesAreCut) {
+  const std::string mark = "\x1eRDEV nonce ";
+  const std::string input = "one" + mark + "running\ntwo\x1e" + "RDEV\x1eRDEV non" + mark + "end\nthree\x1eRDEV nonce";
+  for (std::size_t cut = 0; cut <= input.size(); ++cut) {
+    record_splitter splitter("nonce");
+    std::string bytes;
+    std::vector<std::string> records;
+    const auto feed = [&](std::string_view more) {
+      for (auto got = splitter.take(more);; got = splitter.take({})) {
+        bytes += got.bytes;
+        if (!got.record)
+          return;
+        records.push_back(*got.record);
+      }
+    };
+    feed(std::string_view(input).substr(0, cut));
+    feed(std::string_view(input).substr(cut));
+    EXPECT_EQ(bytes, "onetwo\x1eRDEV\x1eRDEV nonthree");
+    EXPECT_EQ(records, (std::vector<std::string>{"running", "end"}));
+  }
+}
+
+TEST(ShimProtocol, UnderstandsWhatItMayHearAndNothingElse) {
+  const shim_place where;
+  EXPECT_EQ(parse_state("new running", where)->state, run_state::running);
+  EXPECT_TRUE(parse_state("ending", where)->ending);
+  EXPECT_EQ(parse_state("lost some reason", where)->reason, "some reason");
+  const auto end = parse_state("end exited 137 signal timeout 12.34 1 ; 5 6 7 8 short", where);
+  ASSERT_TRUE(end);
+  EXPECT_EQ(end->state, run_state::exited);
+  EXPECT_EQ(end->signal, 9);
+  EXPECT_TRUE(end->timed_out);
+  EXPECT_EQ(end->survivors, 1);
+  EXPECT_EQ(end->out_bytes, 5U);
+  EXPECT_EQ(end->out_total, 6U);
+  EXPECT_EQ(end->err_bytes, 7U);
+  EXPECT_EQ(end->err_total, 8U);
+  EXPECT_TRUE(end->output_lost);
+  EXPECT_EQ(parse_state("exited 130 maybe - 1.00 0", where)->signal, 0);
+  for (const auto* text : {"", "new", "exited", "exited x exit - 1.00 0", "exited 0 exit - 1.0 0",
+                           "exited 0 exit - 1.00", "end running", "end running ; 1 2 3",
+                           "end exited 0 exit - 1.00 0 ; 1 2 3 -4 whole", "elsewhere x", "late", "fail x", "rubbish"})
+    EXPECT_FALSE(parse_state(text, where)) << text;
+  EXPECT_FALSE(parse_greeting("here"));
+  EXPECT_FALSE(parse_greeting("here mark x"));
+  EXPECT_FALSE(parse_greeting("there mark 1.00"));
+  EXPECT_EQ(parse_greeting("here mark 1.00 rubbish")->kept.size(), 0U);
+}
+
+} // namespace
+} // namespace rdev::kubernetes
