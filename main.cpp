@@ -138,9 +138,11 @@ result<done> open_pods(house& h, const settings& s) {
   auto seen = std::make_shared<kubernetes::pods>();
   kubernetes::runner_config config{k.name_space, "kubernetes/" + k.cluster + "/" + k.name_space, k.run_dir};
   h.processes = failpoint::around(kubernetes::make_kubernetes_runner(config, std::move(*execs), seen, *h.log));
-  h.projects = kubernetes::make_kubernetes_projects(
-      *access, {k.name_space, {k.image, k.run_dir, k.storage_class, k.storage, k.cpu_limit, k.memory_limit, k.user}},
-      seen);
+  h.projects = kubernetes::make_kubernetes_projects(*access,
+                                                    {k.name_space,
+                                                     {k.image, k.run_dir, k.storage_class, k.storage, k.cpu_limit,
+                                                      k.memory_limit, k.user, k.images, k.secret_patterns}},
+                                                    seen);
   h.discovery = kubernetes::start_discovery(*access, {k.name_space, k.adopt}, seen, *h.log);
   return done{};
 }
@@ -156,7 +158,7 @@ result<done> open_runner(house& h, const settings& s) {
     return std::move(projects.error());
   h.projects = std::move(*projects);
   if (first_start)
-    if (auto demo = h.projects->create("demo", {}); !demo)
+    if (auto demo = h.projects->create({"demo", {}}); !demo)
       return std::move(demo.error());
   local_runner_config config;
   config.dir = dir;

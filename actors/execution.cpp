@@ -93,10 +93,8 @@ void state::attach() {
   if (gone.empty() && nothing_stored && in_time && !lease.cancel && !lease.unreadable)
     return send_order(); // in every state the right thing, and mostly the only question
   auto known = processes->status(lease.what.id);
-  if (!known) {
-    around.fault("execution", known.error());
-    return later(settings.retry);
-  }
+  if (!known)
+    return try_again(known.error());
   if (!gone.empty()) {
     attached = true; // its end and its output may have been written down before
     return follow();
@@ -155,6 +153,20 @@ void state::give_up(std::string reason) {
   last.reason = std::move(reason);
   attached = true;
   finish();
+}
+
+void state::try_again(const failure& why) {
+  around.fault("execution", why);
+  auto what = processes->why_gone(lease.start_intent);
+  if (what.empty()) {
+    gone_since.reset();
+    return later(settings.retry);
+  }
+  const auto now = boot_clock_now();
+  gone_since = gone_since.value_or(now);
+  if (now - *gone_since < settings.gone_for)
+    return later(settings.retry);
+  give_up(std::move(what));
 }
 
 // By the store's clock up to the moment when it gave the lease out, by our own since.
@@ -219,10 +231,9 @@ void state::follow() {
   if (!unacknowledged.empty())
     return send_append();
   auto seen = processes->status(lease.what.id);
-  if (!seen) {
-    around.fault("execution", seen.error());
-    return later(settings.retry);
-  }
+  if (!seen)
+    return try_again(seen.error());
+  gone_since.reset();
   last = std::move(*seen);
   // It is known better there what became of its place than where only the command is missing.
   if (gone.empty() && (last.state == run_state::lost || last.state == run_state::absent))

@@ -23,6 +23,7 @@ struct config {
   std::chrono::milliseconds line_linger{200};               // how long an unfinished line waits for its end
   std::chrono::milliseconds retry{250};                     // after a fault of the store or the runner
   std::chrono::milliseconds start_within{30'000};           // since the lease was taken; later it is confirmed first
+  std::chrono::milliseconds gone_for{30'000};               // so long a container that ended may take to come back
   std::size_t read_bytes = 512 * 1024;                      // of each stream in one batch
   std::vector<std::string> agent_argv;                      // the `claude` command
   std::string agent_hint;                                   // what to install when it is missing
@@ -55,6 +56,9 @@ struct state {
   void confirm(void (state::*then)());
   void end_leftovers();
   void give_up(std::string reason);
+  // After a fault of the runner: tries again, or gives up when the place is gone for so long that it will not be read
+  // any more.
+  void try_again(const failure& why);
   void arm_timeout();
   [[nodiscard]] std::chrono::milliseconds running_for() const;
   [[nodiscard]] std::chrono::milliseconds time_left() const;
@@ -75,9 +79,10 @@ struct state {
   std::vector<chunk> unacknowledged; // sent to the store, and not yet known to be there
   run_status last;                   // as seen by the latest follow()
   std::string gone;                  // what of the place that it was started in is gone; empty = nothing
-  bool attached = false;             // the start protocol is through
-  bool appending = false;            // a batch is on its way to the store
-  bool completing = false;           // the result is on its way to the store
+  std::optional<std::chrono::milliseconds> gone_since; // nothing could be read there since (boot clock)
+  bool attached = false;                               // the start protocol is through
+  bool appending = false;                              // a batch is on its way to the store
+  bool completing = false;                             // the result is on its way to the store
   bool line_timer = false;
   bool flush_lines = false;
   const char* name = "execution";

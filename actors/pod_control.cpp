@@ -39,7 +39,7 @@ reply state::on_request(request& asked) {
     if (answered)
       promise.deliver(std::move(*answered));
     else
-      promise.deliver(to_error(answered.error()));
+      fail(promise, answered.error());
   };
   const auto carry_out = [&](const auto& op) {
     using kind = std::decay_t<decltype(op)>;
@@ -86,6 +86,11 @@ result<answer<outcome>> state::show(const std::string& id) {
   return answer<outcome>(outcome(std::move(**found)));
 }
 
+void state::fail(reply promise, const failure& why) const {
+  around.fault("pod_control", why);
+  promise.deliver(to_error(why));
+}
+
 void state::change(const request& asked, const change_project& what, reply promise) {
   auto found = host->find(what.id);
   if (!found)
@@ -96,7 +101,7 @@ void state::change(const request& asked, const change_project& what, reply promi
     return refuse(promise, conflict("projects of the local runner are folders: they cannot be started or stopped"));
   auto changed = host->change(what.id, what.verb);
   if (!changed)
-    return void(promise.deliver(to_error(changed.error())));
+    return fail(promise, changed.error());
   if (!*changed)
     return refuse(promise, conflict("the pod of this project was not made by rdev: whoever made it can change it"));
   auto now = host->find(what.id);
@@ -132,9 +137,12 @@ void state::create(const request& asked, const create_project& what, reply promi
 }
 
 void state::make(const request& asked, const create_project& what, reply promise) {
-  auto made = host->create(what.id, what.labels);
+  if (auto wrong = host->objection(what))
+    return refuse(promise,
+                  {refusal_code::bad_request, "the request has 1 problem; see details", {std::move(*wrong)}, {}});
+  auto made = host->create(what);
   if (!made)
-    return void(promise.deliver(to_error(made.error())));
+    return fail(promise, made.error());
   if (!*made)
     return refuse(promise, conflict("there is a project '" + what.id + "' already"));
   auto found = host->find(what.id);
@@ -173,7 +181,7 @@ void state::remove(const request& asked, const delete_project& what, reply promi
 void state::remove_now(const request& asked, const project& what, reply promise) {
   auto removed = host->remove(what.id);
   if (!removed)
-    return void(promise.deliver(to_error(removed.error())));
+    return fail(promise, removed.error());
   auto gone = what;
   gone.status = project_status::stopped;
   gone.reason = "deleted";

@@ -18,8 +18,14 @@ public:
   // Sorted by id.
   virtual result<std::vector<project>> list() = 0;
   virtual result<std::optional<project>> find(const std::string& id) = 0;
+  // Why such a project may not be made here. Empty: it may.
+  virtual std::optional<field_problem> objection(const create_project& what) {
+    if (const auto field = first_field(what.pod); !field.empty())
+      return field_problem{std::string(field), "means nothing where projects are folders: leave it out"};
+    return std::nullopt;
+  }
   // False: it is there already.
-  virtual result<bool> create(const std::string& id, const std::map<std::string, std::string>& labels) = 0;
+  virtual result<bool> create(const create_project& what) = 0;
   // With all its contents. False: there is none.
   virtual result<bool> remove(const std::string& id) = 0;
   // Whether start, stop and restart mean anything here.

@@ -158,6 +158,8 @@ const std::vector<known_key>& all_keys() {
       {"kubernetes.adopt", flag(RDEV_FIELD(kubernetes.adopt))},
       {"kubernetes.run_dir", text(RDEV_FIELD(kubernetes.run_dir))},
       {"kubernetes.image", text(RDEV_FIELD(kubernetes.image))},
+      {"kubernetes.images", list(RDEV_FIELD(kubernetes.images))},
+      {"kubernetes.secret_patterns", list(RDEV_FIELD(kubernetes.secret_patterns))},
       {"kubernetes.storage_class", text(RDEV_FIELD(kubernetes.storage_class))},
       {"kubernetes.storage", text(RDEV_FIELD(kubernetes.storage))},
       {"kubernetes.cpu_limit", text(RDEV_FIELD(kubernetes.cpu_limit))},

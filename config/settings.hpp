@@ -82,6 +82,8 @@ struct settings {
     bool adopt = false;
     std::string run_dir;
     std::string image;
+    std::vector<std::string> images;
+    std::vector<std::string> secret_patterns;
     std::string storage_class;
     std::string storage;
     std::string cpu_limit;

@@ -168,6 +168,19 @@ answer<operation> submit_from(command_type type, const std::string& project, con
 
 answer<operation> create_project_from(const json::value& body) {
   create_project out{std::string(body["id"].as_string()), {}};
+  out.pod.image = body["image"].as_string();
+  out.pod.cpu = body["resources"]["cpu"].as_string();
+  out.pod.memory = body["resources"]["memory"].as_string();
+  out.pod.storage = body["storage"].as_string();
+  out.pod.repository = body["repository"].as_string();
+  out.pod.env_from = texts(body["env_from"]);
+  submission given;
+  std::vector<field_problem> problems;
+  take_env(body["env"], given, problems);
+  if (!problems.empty())
+    return bad_request(std::move(problems));
+  for (const auto& one : given.env)
+    out.pod.env[one.name] = one.value.reveal();
   const auto labels = body["labels"];
   for (const auto& name : labels.members()) {
     const bool good =

@@ -91,10 +91,14 @@ public:
     return std::optional(merged(said->body));
   }
 
-  result<bool> create(const std::string& id, const std::map<std::string, std::string>& labels) override {
-    if (seen_->of_project(id))
+  std::optional<field_problem> objection(const create_project& what) override {
+    return objection_to(what, config_.from);
+  }
+
+  result<bool> create(const create_project& what) override {
+    if (seen_->of_project(what.id))
       return false;
-    auto said = api_.request("POST", sets(), stateful_set(id, labels, config_.from));
+    auto said = api_.request("POST", sets(), stateful_set(what, config_.from));
     if (!said)
       return std::move(said.error());
     if (said->status == http_conflict)

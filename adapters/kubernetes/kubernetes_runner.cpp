@@ -233,8 +233,11 @@ public:
       project = homes_[id].project;
     }
     const auto where = place_of(project);
-    if (!where)
-      return seen_->known() && !seen_->of_project(project) ? result<int>(0) : result<int>(where.error());
+    if (!where) {
+      const auto now = seen_->of_project(project);
+      const bool nothing_runs = seen_->known() && (!now || !now->container_runs);
+      return nothing_runs ? result<int>(0) : result<int>(where.error());
+    }
     const auto on = channel();
     const auto said = ask(*where, on, leftovers_order(on, id));
     if (!said)

@@ -1,10 +1,14 @@
 // What is asked of the cluster for a project. Pure.
 #pragma once
 
+#include "messages/values/operations.hpp"
+
 #include <cstdint>
 #include <map>
+#include <optional>
 #include <string>
 #include <string_view>
+#include <vector>
 
 namespace rdev::kubernetes {
 
@@ -19,19 +23,22 @@ inline constexpr std::string_view container_name = "project";
 struct pod_template {
   std::string image;
   std::string run_folder;
-  std::string storage_class; // of the workspace; empty = it goes with the pod
-  std::string storage;       // its size, such as 10Gi
-  std::string cpu_limit;     // such as 2 or 500m
-  std::string memory_limit;  // such as 2Gi
-  std::int64_t user = 1000;  // that commands run as, with the group of the same number
+  std::string storage_class;                // of the workspace; empty = it goes with the pod
+  std::string storage;                      // its size, such as 10Gi
+  std::string cpu_limit;                    // such as 2 or 500m
+  std::string memory_limit;                 // such as 2Gi
+  std::int64_t user = 1000;                 // that commands run as, with the group of the same number
+  std::vector<std::string> images;          // patterns (`*` = anything) of those that may be asked for; none = any
+  std::vector<std::string> secret_patterns; // of Secrets that env_from may name; `<id>` = the id of the project
 };
 
 // Of the StatefulSet; its pod has `-0` behind it.
 std::string name_of_project(const std::string& id);
 // A StatefulSet of one pod (apps/v1). The pod may do little: no root, no privileges, no token, no capabilities; its
 // first process waits for all that end below it.
-std::string stateful_set(const std::string& id, const std::map<std::string, std::string>& labels,
-                         const pod_template& from);
+std::string stateful_set(const create_project& what, const pod_template& from);
+// What of it is not allowed.
+std::optional<field_problem> objection_to(const create_project& what, const pod_template& from);
 std::string replicas(int n); // a merge patch
 
 } // namespace rdev::kubernetes

@@ -144,7 +144,8 @@ public:
     return look(id);
   }
 
-  result<bool> create(const std::string& id, const std::map<std::string, std::string>& labels) override {
+  result<bool> create(const create_project& what) override {
+    const auto& [id, labels, pod] = what;
     if (!valid_project_id(id))
       return failure{fault::invalid, "not a project id"};
     const auto lock = lock_of(config_.records_dir);

@@ -109,7 +109,7 @@ private:
 
   bool gone_for(const node_id& node, std::chrono::milliseconds time) {
     const auto row = t_.nodes.find(node);
-    return row == t_.nodes.end() || row->second.expires_at < t_.clock() - time;
+    return row == t_.nodes.end() || row->second.expires_at <= t_.clock() - time;
   }
 
   bool owns_any(const node_id& node) {

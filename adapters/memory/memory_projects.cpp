@@ -43,16 +43,16 @@ result<std::optional<project>> projects::find(const std::string& id) {
   return found == all_.end() ? std::nullopt : std::optional(found->second);
 }
 
-result<bool> projects::create(const std::string& id, const std::map<std::string, std::string>& labels) {
+result<bool> projects::create(const create_project& what) {
   std::lock_guard guard(mutex_);
   if (auto why = strikes())
     return std::move(*why);
   project fresh;
-  fresh.id = id;
+  fresh.id = what.id;
   fresh.phase = "Running";
-  fresh.labels = labels;
+  fresh.labels = what.labels;
   fresh.created_at = now_utc();
-  return all_.emplace(id, std::move(fresh)).second;
+  return all_.emplace(what.id, std::move(fresh)).second;
 }
 
 result<bool> projects::remove(const std::string& id) {

@@ -17,7 +17,7 @@ public:
 
   result<std::vector<project>> list() override;
   result<std::optional<project>> find(const std::string& id) override;
-  result<bool> create(const std::string& id, const std::map<std::string, std::string>& labels) override;
+  result<bool> create(const create_project& what) override;
   result<bool> remove(const std::string& id) override;
   [[nodiscard]] bool has_power_states() const override {
     return false;

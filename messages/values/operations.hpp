@@ -44,9 +44,34 @@ struct list_projects {
 struct get_project {
   std::string id;
 };
+// What the pod of a project is to be; empty = as the settings say. Means nothing where projects are folders.
+struct pod_wish {
+  std::string image;
+  std::string cpu;                        // a limit, in the cluster's notation: 2, 500m
+  std::string memory;                     // a limit: 2Gi
+  std::string storage;                    // of the workspace: 10Gi
+  std::string repository;                 // URL of a git repository that an empty workspace is filled from
+  std::map<std::string, std::string> env; // stands in the cluster in clear
+  std::vector<std::string> env_from;      // names of Secrets
+};
+// Name of the first field that is not empty, as the request has it; empty = there is none.
+inline std::string_view first_field(const pod_wish& wish) {
+  if (!wish.image.empty())
+    return "image";
+  if (!wish.cpu.empty() || !wish.memory.empty())
+    return "resources";
+  if (!wish.storage.empty())
+    return "storage";
+  if (!wish.repository.empty())
+    return "repository";
+  if (!wish.env.empty())
+    return "env";
+  return wish.env_from.empty() ? "" : "env_from";
+}
 struct create_project {
   std::string id;
   std::map<std::string, std::string> labels;
+  pod_wish pod{};
 };
 struct delete_project {
   std::string id;

@@ -8,7 +8,8 @@ import { Server, cleanEnv, run, waitFor } from '../e2e/support.mjs';
 
 export const kubeconfig = process.env.RDEV_TEST_KUBECONFIG;
 export const namespace = 'rdev-projects';
-const testbedScript = path.join(path.dirname(fileURLToPath(import.meta.url)), 'testbed', 'cluster.sh');
+const here = path.dirname(fileURLToPath(import.meta.url));
+const testbedScript = path.join(here, 'testbed', 'cluster.sh');
 
 export async function kubectl(...args) {
   const done = await run('kubectl', ['--kubeconfig', kubeconfig, '-n', namespace, ...args], { env: cleanEnv({ PATH: process.env.PATH }) });
@@ -25,6 +26,20 @@ export async function apply(object) {
 export async function testbed(...args) {
   const done = await run('bash', [testbedScript, ...args], { env: cleanEnv({ PATH: process.env.PATH, HOME: process.env.HOME }) });
   assert.equal(done.code, 0, done.stderr.toString());
+}
+
+// A kubeconfig of the service account that deploy/kubernetes makes: rdev may do what it may do, and nothing else.
+export async function leastPrivileged(folder) {
+  await run('kubectl', ['--kubeconfig', kubeconfig, 'apply', '-k', path.join(here, '..', '..', 'deploy', 'kubernetes')], { env: cleanEnv({ PATH: process.env.PATH }) });
+  const token = await waitFor('the token of the service account', async () => {
+    const all = JSON.parse(await kubectl('-n', 'rdev', 'get', 'secrets', '-o', 'json')).items;
+    const one = all.find(({ metadata }) => metadata.annotations?.['kubernetes.io/service-account.name'] === 'rdev-api');
+    return one?.data?.token && Buffer.from(one.data.token, 'base64').toString();
+  });
+  const text = fs.readFileSync(kubeconfig, 'utf8');
+  const file = path.join(folder, 'kubeconfig');
+  fs.writeFileSync(file, text.replace(/user: \{client-certificate-data[^}]*\}/, `user: {token: ${token}}`), { mode: 0o600 });
+  return file;
 }
 
 export const auditLog = () => fs.readFileSync(path.join(path.dirname(path.dirname(kubeconfig)), 'logs', 'audit.log'), 'utf8');

@@ -1,23 +1,29 @@
 // Commands in pods of a real cluster, and what becomes of them when a part of it fails.
 import assert from 'node:assert/strict';
+import fs from 'node:fs';
+import os from 'node:os';
+import path from 'node:path';
 import { after, before, describe, test } from 'node:test';
 
 import { sha256, waitFor } from '../e2e/support.mjs';
-import { apiServerLog, apply, auditLog, kubectl, makeProject, project, reaches, startServer, testbed } from './cluster.mjs';
+import { apiServerLog, apply, auditLog, kubectl, leastPrivileged, makeProject, project, reaches, startServer, testbed } from './cluster.mjs';
 
 const id = `t${process.pid}`;
 const pod = `project-${id}-0`;
 
 describe('projects in pods', { timeout: 600_000 }, () => {
   let server;
+  const folder = fs.mkdtempSync(path.join(os.tmpdir(), 'rdev-kubernetes-'));
   const remove = (name) => server.api('DELETE', `/projects/${name}?force=true`);
   before(async () => {
-    server = await startServer();
+    // All of this under the very Role that is deployed.
+    server = await startServer({ KUBECONFIG: await leastPrivileged(folder) });
     await makeProject(server, id, { team: 'core' });
   });
   after(async () => {
     await remove(id);
     await server.close();
+    fs.rmSync(folder, { recursive: true });
   });
   const shell = (text, options) => server.rdev(['run', id, '--', 'sh', '-c', text], options);
 
@@ -200,6 +206,41 @@ describe('projects in pods', { timeout: 600_000 }, () => {
     assert.ok(auditLog().includes(`/pods/${pod}/exec`), 'the audit log has the execs');
     for (const [where, text] of Object.entries({ audit: auditLog(), 'API server': apiServerLog(), rdev: server.rawLog() }))
       assert.ok(!text.includes(canary), `the log of ${where} has it`);
+  });
+
+  test('a project is made of image, repository, variables and Secrets of its own', async () => {
+    const other = `made${process.pid}`;
+    await kubectl('create', 'secret', 'generic', `project-${other}-token`, '--from-literal=TOKEN=hidden');
+    try {
+      for (const secret of ['rdev-api', `project-${id}-token`]) {
+        const refused = await server.api('POST', '/projects', { id: other, env_from: [secret] });
+        assert.deepEqual([refused.status, refused.error.details[0].field], [400, 'env_from'], refused.text);
+      }
+      const made = await server.api('POST', '/projects', {
+        id: other, image: 'localhost/tools:1', resources: { cpu: '500m', memory: '128Mi' }, repository: 'file:///srv/repository.git',
+        env: { GREETING: 'it\'s $(ME) $ME' }, env_from: [`project-${other}-token`],
+      });
+      assert.equal(made.status, 201, made.text);
+      await reaches(server, other, 'running');
+      const done = await server.rdev(['run', other, '--', 'sh', '-c', 'cat README; echo "$GREETING $TOKEN"']);
+      assert.equal(done.stdout.toString(), "of a repository\nit's $(ME) $ME hidden\n");
+      const { spec } = JSON.parse(await kubectl('get', 'pod', `project-${other}-0`, '-o', 'json'));
+      assert.deepEqual(spec.containers[0].resources.limits, { cpu: '500m', memory: '128Mi' });
+    } finally {
+      await remove(other);
+      await kubectl('delete', 'secret', `project-${other}-token`);
+    }
+  });
+
+  test('what rdev may not do is told by its verb', async () => {
+    await kubectl('patch', 'role', 'rdev-api', '--type=json', '-p', '[{"op":"replace","path":"/rules/2/verbs","value":["get","list"]}]');
+    try {
+      const refused = await server.api('POST', '/projects', { id: `no${process.pid}` });
+      assert.equal(refused.status, 503);
+      await waitFor('the log names the verb', () => server.logs().some((line) => JSON.stringify(line).includes('cannot create resource')));
+    } finally {
+      await leastPrivileged(folder);
+    }
   });
 
   test('a deleted project is gone', async () => {

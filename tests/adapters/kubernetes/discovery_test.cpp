@@ -136,7 +136,7 @@ TEST(Manifest, AsksForAPodThatMayDoLittle) {
   from.run_folder = "/run/rdev";
   from.cpu_limit = "2";
   from.memory_limit = "1Gi";
-  const auto set = parsed(stateful_set("demo", {{"team", "a\"b"}}, from));
+  const auto set = parsed(stateful_set({"demo", {{"team", "a\"b"}}}, from));
   EXPECT_EQ(set["kind"].as_string(), "StatefulSet");
   EXPECT_EQ(set["metadata"]["name"].as_string(), "project-demo");
   EXPECT_EQ(set["spec"]["replicas"].as_integer(), 1);
@@ -165,11 +165,52 @@ TEST(Manifest, AsksForAVolumeWhenThereIsAStorageClass) {
   pod_template from;
   from.storage_class = "fast";
   from.storage = "5Gi";
-  const auto set = parsed(stateful_set("demo", {}, from));
+  const auto set = parsed(stateful_set({"demo", {}}, from));
   const auto claim = set["spec"]["volumeClaimTemplates"].at(0)["spec"];
   EXPECT_EQ(claim["storageClassName"].as_string(), "fast");
   EXPECT_EQ(claim["resources"]["requests"]["storage"].as_string(), "5Gi");
   EXPECT_EQ(set["spec"]["template"]["spec"]["volumes"].size(), 1U) << "the folder of what runs goes with the pod";
+}
+
+TEST(Manifest, TakesWhatTheRequestWishes) {
+  pod_template from;
+  from.image = "image:1";
+  from.cpu_limit = "2";
+  from.memory_limit = "1Gi";
+  create_project what{"demo", {}};
+  what.pod = {"other:2", "500m", "", "", "https://example.org/x.git", {{"A", "b$(C)"}}, {"project-demo-token"}};
+  const auto spec = parsed(stateful_set(what, from))["spec"]["template"]["spec"];
+  const auto container = spec["containers"].at(0);
+  EXPECT_EQ(container["image"].as_string(), "other:2");
+  EXPECT_EQ(container["resources"]["limits"]["cpu"].as_string(), "500m");
+  EXPECT_EQ(container["resources"]["limits"]["memory"].as_string(), "1Gi");
+  EXPECT_EQ(container["env"].at(0)["name"].as_string(), "A");
+  EXPECT_EQ(container["env"].at(0)["value"].as_string(), "b$$(C)") << "nothing is put in its place";
+  EXPECT_EQ(container["envFrom"].at(0)["secretRef"]["name"].as_string(), "project-demo-token");
+  const auto clone = spec["initContainers"].at(0);
+  EXPECT_EQ(clone["env"].at(1)["value"].as_string(), "https://example.org/x.git");
+  EXPECT_EQ(clone["securityContext"]["capabilities"]["drop"].at(0).as_string(), "ALL");
+}
+
+TEST(Manifest, RefusesWhatIsNotAllowed) {
+  pod_template from;
+  from.images = {"registry.example.org/*", "debian:12"};
+  from.secret_patterns = {"project-<id>-*"};
+  const auto field = [&](const pod_wish& wish) {
+    create_project what{"demo", {}};
+    what.pod = wish;
+    const auto got = objection_to(what, from);
+    return got ? got->field + " " + got->problem : "";
+  };
+  EXPECT_EQ(field({}), "");
+  EXPECT_EQ(field({"debian:12", "", "", "", "", {}, {"project-demo-token"}}), "");
+  EXPECT_EQ(field({"registry.example.org/a/b:1", "", "", "", "", {}, {}}), "");
+  EXPECT_EQ(field({"evil:1", "", "", "", "", {}, {}}), "image is none of kubernetes.images");
+  EXPECT_THAT(field({"", "", "", "1Gi", "", {}, {}}), HasSubstr("needs kubernetes.storage_class"));
+  for (const auto* name : {"rdev-api", "project-other-token", "project-demo"})
+    EXPECT_THAT(field({"", "", "", "", "", {}, {name}}), HasSubstr("matches none of kubernetes.secret_patterns"));
+  from.images.clear();
+  EXPECT_EQ(field({"anything:1", "", "", "", "", {}, {}}), "");
 }
 
 // ---- the words of the shim

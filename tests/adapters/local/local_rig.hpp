@@ -27,7 +27,7 @@ public:
     dir = name;
     config = {dir, RDEV_SHIM, as_root() ? "rdev-run" : "", {}, 0, ""};
     projects = *make_local_projects({dir + "/projects", dir + "/records", config.user});
-    if (const auto made = projects->create("demo", {}); !made || !*made)
+    if (const auto made = projects->create({"demo", {}}); !made || !*made)
       throw std::runtime_error("no project");
     local = made_runner();
   }

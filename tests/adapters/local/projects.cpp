@@ -69,7 +69,7 @@ TEST_F(LocalProjects, LabelsOutliveARestartWhateverIsInThem) {
   std::map<std::string, std::string> labels{{"lines", "a\nb=c\n"}, {"back\\slash", "\\n"}, {"eq=ual", "="}};
   for (int i = 0; i < 100; ++i)
     labels["label-" + std::to_string(i)] = std::string(100, static_cast<char>('a' + i % 26));
-  ASSERT_TRUE(*rig.projects->create("labelled", labels));
+  ASSERT_TRUE(*rig.projects->create({"labelled", labels}));
   const auto again = *make_local_projects({projects, rig.dir + "/records", rig.config.user});
   const auto found = again->find("labelled");
   ASSERT_TRUE(found && *found);
@@ -87,7 +87,7 @@ TEST_F(LocalProjects, WhatARemovalLeftBehindGoesAtTheNextStart) {
 TEST_F(LocalProjects, ARecordWithoutAFolderIsOverwritten) {
   std::ofstream(rig.dir + "/records/half") << "12345\nold=label\n"; // a death between the two steps of a creation
   EXPECT_FALSE(rig.projects->find("half")->has_value());
-  ASSERT_TRUE(*rig.projects->create("half", {{"new", "label"}}));
+  ASSERT_TRUE(*rig.projects->create({"half", {{"new", "label"}}}));
   const auto found = *rig.projects->find("half");
   EXPECT_EQ(found->labels, (std::map<std::string, std::string>{{"new", "label"}}));
 }
@@ -113,7 +113,7 @@ TEST_F(LocalProjects, SeveralServersThatStartOnOneFolderMakeEachProjectOnce) {
       for (int i = 0; i < 4; ++i)
         servers.emplace_back([&] {
           auto host = make_local_projects({projects, rig.dir + "/records", rig.config.user});
-          const auto outcome = host ? (*host)->create(id, {}) : result<bool>(host.error());
+          const auto outcome = host ? (*host)->create({id, {}}) : result<bool>(host.error());
           outcome ? made += *outcome ? 1 : 0 : ++failed;
         });
     }
@@ -125,7 +125,7 @@ TEST_F(LocalProjects, SeveralServersThatStartOnOneFolderMakeEachProjectOnce) {
 
 TEST_F(LocalProjects, RefusesIdsThatAreNone) {
   for (const auto* id : {"", ".", "..", "a/b", "A", "-a", "a-", ".removed-a"}) {
-    const auto made = rig.projects->create(id, {});
+    const auto made = rig.projects->create({id, {}});
     ASSERT_FALSE(made) << id;
     EXPECT_EQ(made.error().code, fault::invalid);
   }

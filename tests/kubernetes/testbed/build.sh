@@ -94,5 +94,5 @@ if [[ ! -f $base/built ]]; then
 fi
 # shellcheck source=tests/kubernetes/testbed/images.sh
 source "$here/images.sh"
-[[ -f $images/pause.tar ]] || make_images
+[[ $images/pause.tar -nt $here/images.sh ]] || make_images
 rm -rf "$base/gocache" # a gigabyte that nobody needs again

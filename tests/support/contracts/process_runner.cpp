@@ -188,9 +188,9 @@ TEST_P(ProcessRunner, TellsOfGrowthAndOfTheEnd) {
 
 TEST_P(ProjectHost, MakesFindsListsAndRemovesProjects) {
   const std::map<std::string, std::string> labels{{"team", "a b"}, {"empty", ""}, {"with", "a=b=c"}};
-  EXPECT_TRUE(*host->create("zeta", {}));
-  EXPECT_TRUE(*host->create("alpha", labels));
-  EXPECT_FALSE(*host->create("alpha", {})) << "it is there";
+  EXPECT_TRUE(*host->create({"zeta", {}}));
+  EXPECT_TRUE(*host->create({"alpha", labels}));
+  EXPECT_FALSE(*host->create({"alpha", {}})) << "it is there";
   const auto found = host->find("alpha");
   ASSERT_TRUE(found && *found);
   EXPECT_EQ((*found)->id, "alpha");
@@ -207,7 +207,7 @@ TEST_P(ProjectHost, MakesFindsListsAndRemovesProjects) {
   EXPECT_TRUE(*host->remove("alpha"));
   EXPECT_FALSE(*host->remove("alpha"));
   EXPECT_FALSE(host->find("alpha")->has_value());
-  EXPECT_TRUE(*host->create("alpha", {}));
+  EXPECT_TRUE(*host->create({"alpha", {}}));
   EXPECT_TRUE((*host->find("alpha"))->labels.empty()) << "labels of the former one are gone";
 }
 
