@@ -86,7 +86,7 @@ result<answer<outcome>> state::show(const std::string& id) {
   return answer<outcome>(outcome(std::move(**found)));
 }
 
-void state::fail(reply promise, const failure& why) const {
+void state::fail(reply& promise, const failure& why) const {
   around.fault("pod_control", why);
   promise.deliver(to_error(why));
 }

@@ -27,7 +27,7 @@ struct state {
   void make(const request& asked, const create_project& what, reply promise);
   void remove(const request& asked, const delete_project& what, reply promise);
   void remove_now(const request& asked, const project& what, reply promise);
-  void fail(reply promise, const failure& why) const;
+  void fail(reply& promise, const failure& why) const;
   // Has COMMAND QUEUE write the audit and event rows, then answers.
   void record(const request& asked, const std::string& event, const project& what, outcome done, reply promise);
 
