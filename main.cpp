@@ -1,5 +1,6 @@
 // rdev-api: settings -> adapters -> actors -> serve -> drain. The one place that knows everybody; it decides nothing.
 #include "actors/api_gate.hpp"
+#include "actors/circuit_board.hpp"
 #include "actors/supervisor.hpp"
 #include "adapters/crypto.hpp"
 #include "adapters/failpoint.hpp"
@@ -53,6 +54,15 @@ int complain(const failure& why) {
   return why.code == fault::invalid ? exit_wrong_settings : exit_fault;
 }
 
+// The store is needed by everything, and its own restart takes a second.
+std::map<std::string, circuit_limits, std::less<>> special_circuits() {
+  circuit_limits database;
+  database.window = std::chrono::milliseconds(5'000);
+  database.first_rest = std::chrono::milliseconds(200);
+  database.longest_rest = std::chrono::milliseconds(1'000);
+  return {{"database", database}};
+}
+
 // Everything that a running server is made of, in the order in which it is built; it falls in the reverse order.
 struct house {
   explicit house(const settings& s)
@@ -60,11 +70,13 @@ struct house {
                           : s.log.level == "warn"  ? log_level::warn
                           : s.log.level == "error" ? log_level::error
                                                    : log_level::info)),
-        metrics(make_prometheus_metrics(version)) {
+        metrics(make_prometheus_metrics(version)),
+        breakers(std::make_shared<circuit_board>(boot_clock_now, *log, *metrics, special_circuits())) {
   }
 
   std::unique_ptr<rdev::log> log;
   std::unique_ptr<rdev::metrics> metrics;
+  std::shared_ptr<circuit_board> breakers;
   std::unique_ptr<rdev::data_dir> data_dir;
   std::unique_ptr<postgres::embedded_server> database;
   postgres::store_config stores;
@@ -76,6 +88,7 @@ struct house {
 
 result<done> open_database(house& h, const settings& s) {
   h.stores.conninfo = std::string(s.database.url.reveal());
+  h.stores.breakers = h.breakers;
   if (s.database.url.empty()) {
     auto started = postgres::start_embedded({s.server.data_dir, s.database.embedded_user}, *h.log);
     if (!started)
@@ -136,14 +149,16 @@ result<done> open_pods(house& h, const settings& s) {
   if (!execs)
     return std::move(execs.error());
   auto seen = std::make_shared<kubernetes::pods>();
+  auto wanted = std::make_shared<kubernetes::wanted_projects>();
   kubernetes::runner_config config{k.name_space, "kubernetes/" + k.cluster + "/" + k.name_space, k.run_dir};
-  h.processes = failpoint::around(kubernetes::make_kubernetes_runner(config, std::move(*execs), seen, *h.log));
+  h.processes =
+      failpoint::around(kubernetes::make_kubernetes_runner(config, std::move(*execs), seen, h.breakers, *h.log));
   h.projects = kubernetes::make_kubernetes_projects(*access,
                                                     {k.name_space,
                                                      {k.image, k.run_dir, k.storage_class, k.storage, k.cpu_limit,
                                                       k.memory_limit, k.user, k.images, k.secret_patterns}},
-                                                    seen);
-  h.discovery = kubernetes::start_discovery(*access, {k.name_space, k.adopt}, seen, *h.log);
+                                                    seen, wanted, h.breakers);
+  h.discovery = kubernetes::start_discovery(*access, {k.name_space, k.adopt}, seen, wanted, h.breakers, *h.log);
   return done{};
 }
 
@@ -298,7 +313,7 @@ void raise_descriptor_limit() {
 int run_house(house& h, const settings& s, const sigset_t& ending) {
   directory peers;
   health_board health;
-  const surroundings around{&peers, h.log.get(), h.metrics.get(), &health};
+  const surroundings around{&peers, h.log.get(), h.metrics.get(), &health, h.breakers.get()};
   health.set("database", true, "ok");
   actor_config config(s);
   caf::actor_system system(config);

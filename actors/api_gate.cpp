@@ -1,5 +1,7 @@
 #include "actors/api_gate.hpp"
 
+#include "actors/circuit_board.hpp"
+
 #include <caf/actor_cast.hpp>
 #include <caf/make_actor.hpp>
 
@@ -72,7 +74,20 @@ void api_gate::read_on(const read_output& what, std::function<void(answer<output
 }
 
 std::vector<health_check> api_gate::ready() {
-  return around_.health->all();
+  constexpr std::string_view of_pods = "pod:";
+  auto out = around_.health->all();
+  if (around_.circuits == nullptr)
+    return out;
+  // Commands are taken while the cluster is away: none of these makes us unready.
+  int pods = 0;
+  for (const auto& [name, state] : around_.circuits->broken())
+    if (name.starts_with(of_pods))
+      ++pods;
+    else if (std::none_of(out.begin(), out.end(), [&](const auto& check) { return check.name == name; }))
+      out.push_back({name, true, to_string(state)});
+  if (pods > 0)
+    out.push_back({"pods", true, std::to_string(pods) + " left alone"});
+  return out;
 }
 
 } // namespace rdev

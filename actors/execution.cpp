@@ -118,10 +118,9 @@ void state::send_order() {
   order.grace = settings.kill_grace;
   order.valid_until = lease.taken_at + settings.start_within;
   auto begun = may_not_start ? processes->cancel(lease.what.id, settings.kill_grace) : processes->start(order);
-  if (!begun) {
-    around.fault("execution", begun.error());
-    return later(settings.retry);
-  }
+  if (!begun)
+    return try_again(begun.error());
+  pause = std::chrono::milliseconds(0);
   if (begun->state == run_state::tombstone && lease.unreadable && !lease.cancel)
     return give_up(*lease.unreadable);
   attached = true;
@@ -157,15 +156,16 @@ void state::give_up(std::string reason) {
 
 void state::try_again(const failure& why) {
   around.fault("execution", why);
+  pause = pause == std::chrono::milliseconds(0) ? settings.retry : std::min(2 * pause, settings.longest_retry);
   auto what = processes->why_gone(lease.start_intent);
   if (what.empty()) {
     gone_since.reset();
-    return later(settings.retry);
+    return later(pause);
   }
   const auto now = boot_clock_now();
   gone_since = gone_since.value_or(now);
   if (now - *gone_since < settings.gone_for)
-    return later(settings.retry);
+    return later(pause);
   give_up(std::move(what));
 }
 
@@ -234,6 +234,7 @@ void state::follow() {
   if (!seen)
     return try_again(seen.error());
   gone_since.reset();
+  pause = std::chrono::milliseconds(0);
   last = std::move(*seen);
   // It is known better there what became of its place than where only the command is missing.
   if (gone.empty() && (last.state == run_state::lost || last.state == run_state::absent))

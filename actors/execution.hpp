@@ -22,6 +22,7 @@ struct config {
   std::chrono::milliseconds kill_grace{5000};               // between TERM and KILL
   std::chrono::milliseconds line_linger{200};               // how long an unfinished line waits for its end
   std::chrono::milliseconds retry{250};                     // after a fault of the store or the runner
+  std::chrono::milliseconds longest_retry{4'000};           // of the runner: the pause doubles up to this
   std::chrono::milliseconds start_within{30'000};           // since the lease was taken; later it is confirmed first
   std::chrono::milliseconds gone_for{30'000};               // so long a container that ended may take to come back
   std::size_t read_bytes = 512 * 1024;                      // of each stream in one batch
@@ -80,6 +81,7 @@ struct state {
   run_status last;                   // as seen by the latest follow()
   std::string gone;                  // what of the place that it was started in is gone; empty = nothing
   std::optional<std::chrono::milliseconds> gone_since; // nothing could be read there since (boot clock)
+  std::chrono::milliseconds pause{0};                  // before the latest attempt, since the runner had a fault
   bool attached = false;                               // the start protocol is through
   bool appending = false;                              // a batch is on its way to the store
   bool completing = false;                             // the result is on its way to the store

@@ -24,7 +24,13 @@ caf::result<answer<project>> state::on_locate(const locate& what) {
   auto found = host->find(what.project);
   if (!found) {
     around.fault("pod_control", found.error());
-    return to_error(found.error());
+    if (!host->is_remote())
+      return to_error(found.error());
+    project unseen; // the command waits until the cluster can be asked
+    unseen.id = what.project;
+    unseen.status = project_status::pending;
+    unseen.ready = false;
+    return answer<project>(std::move(unseen));
   }
   if (!*found)
     return answer<project>(not_found(what.project));

@@ -1,5 +1,5 @@
-// What every actor is given: where the others are, the log, the counters and the health board. All of them outlive the
-// actor system.
+// What every actor is given: where the others are, the log, the counters, the health board and the circuits. All of
+// them outlive the actor system.
 #pragma once
 
 #include "actors/directory.hpp"
@@ -15,11 +15,14 @@
 
 namespace rdev {
 
+class circuit_board;
+
 struct surroundings {
   directory* peers = nullptr;
   rdev::log* log = nullptr;
   rdev::metrics* metrics = nullptr;
   health_board* health = nullptr;
+  circuit_board* circuits = nullptr; // or none
 
   // One request's way through the house, a line per message (log.level = "debug").
   void trace(const request_context& from, std::string_view sender, std::string_view receiver,

@@ -7,6 +7,7 @@
 #include "messages/values/refusal.hpp"
 
 #include <chrono>
+#include <optional>
 #include <string>
 #include <string_view>
 
@@ -35,6 +36,8 @@ public:
   virtual void output_stored(std::uint64_t bytes) = 0;
   // ---- the house
   virtual void dependency(std::string_view name, bool up) = 0;
+  // 0 closed, 1 half-open, 2 open; none: there is no such circuit any more.
+  virtual void circuit(std::string_view name, std::optional<int> state) = 0;
   virtual void fault_seen(std::string_view where) = 0;
   virtual void actor_restarted(std::string_view name) = 0;
 

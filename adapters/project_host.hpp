@@ -28,6 +28,10 @@ public:
   virtual result<bool> create(const create_project& what) = 0;
   // With all its contents. False: there is none.
   virtual result<bool> remove(const std::string& id) = 0;
+  // Whether a project may well be there while this host cannot be asked for it.
+  [[nodiscard]] virtual bool is_remote() const {
+    return false;
+  }
   // Whether start, stop and restart mean anything here.
   [[nodiscard]] virtual bool has_power_states() const = 0;
   // Only where they do; what is so already stays so. False: there is no such project that could be changed.

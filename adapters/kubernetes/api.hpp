@@ -7,8 +7,12 @@
 
 #include <functional>
 #include <string>
+#include <string_view>
 
 namespace rdev::kubernetes {
+
+// Of the API server.
+inline constexpr std::string_view api_circuit = "kubernetes";
 
 class api {
 public:

@@ -63,9 +63,7 @@ void attachment::on_end(const exec_end& how) {
   {
     std::lock_guard guard(mutex_);
     over_ = true;
-    why_over_ = how.why;
-    if (how.http_status != 0)
-      why_over_ = "HTTP " + std::to_string(how.http_status) + " " + how.why;
+    end_ = how;
     session.swap(session_);
   }
   changed_here_.notify_all();
@@ -83,8 +81,15 @@ result<std::string> attachment::first_record(std::chrono::milliseconds limit) {
   changed_here_.wait_for(lock, limit, [&] { return first_ || over_; });
   if (first_)
     return *first_;
-  return failure{fault::unavailable,
-                 over_ ? "the connection to the pod broke: " + why_over_ : std::string("the pod does not answer")};
+  if (!over_)
+    return failure{fault::unavailable, "the pod does not answer"};
+  const auto status = end_.http_status == 0 ? std::string() : "HTTP " + std::to_string(end_.http_status) + " ";
+  return failure{fault::unavailable, "the connection to the pod broke: " + status + end_.why};
+}
+
+std::optional<exec_end> attachment::refusal() const {
+  std::lock_guard guard(mutex_);
+  return over_ && end_.refused ? std::optional(end_) : std::nullopt;
 }
 
 bool attachment::complete_now() const {

@@ -26,6 +26,8 @@ public:
   void use(std::shared_ptr<exec_session> session);
   // The first record, or why there is none.
   result<std::string> first_record(std::chrono::milliseconds limit);
+  // Of a connection that was never made.
+  [[nodiscard]] std::optional<exec_end> refusal() const;
   // As far as is known. Exited and lost only when all output has come.
   [[nodiscard]] run_status status() const;
   // Whether more will come: the connection stands, or all has come.
@@ -65,7 +67,7 @@ private:
   bool at_end_ = false; // the last record has come
   bool over_ = false;   // the connection has ended
   bool paused_ = false; // it waits until something is read
-  std::string why_over_;
+  exec_end end_;
 };
 
 } // namespace rdev::kubernetes

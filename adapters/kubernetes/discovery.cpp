@@ -1,22 +1,14 @@
 #include "adapters/kubernetes/discovery.hpp"
 
-#include "adapters/kubernetes/api.hpp"
+#include "adapters/kubernetes/list_watch.hpp"
 #include "adapters/kubernetes/manifest.hpp"
 #include "messages/values/time.hpp"
 
-#include <atomic>
-#include <condition_variable>
-#include <random>
-#include <thread>
+#include <charconv>
 
 namespace rdev::kubernetes {
 
 namespace {
-
-using std::chrono::milliseconds;
-
-constexpr milliseconds first_pause(250);
-constexpr milliseconds longest_pause(15'000);
 
 std::string text(const json::value& v) {
   return std::string(v.as_string());
@@ -37,6 +29,18 @@ json::value named(const json::value& all, std::string_view key, std::string_view
   return {};
 }
 
+// The labels of a project as it was made with; none: it was not made by rdev.
+std::optional<std::map<std::string, std::string>> labels_given(const json::value& meta) {
+  const auto parsed = json::parse(meta["annotations"][given_labels].as_string());
+  const auto* all = std::get_if<json::value>(&parsed);
+  if (all == nullptr)
+    return std::nullopt;
+  std::map<std::string, std::string> out;
+  for (const auto& name : all->members())
+    out[name] = text((*all)[name]);
+  return out;
+}
+
 // Why a container does not run, in the words of the cluster.
 std::string reason_of(const json::value& state) {
   for (const auto* kind : {"waiting", "terminated"})
@@ -46,6 +50,24 @@ std::string reason_of(const json::value& state) {
         out += (out.empty() ? "" : ": ") + message;
       return out;
     }
+  return {};
+}
+
+// What keeps the container that clones the repository from ending well.
+std::string why_not_cloned(const json::value& status) {
+  const auto all = status["initContainerStatuses"];
+  for (std::size_t i = 0; i < all.size(); ++i) {
+    const auto one = all.at(i);
+    auto ended = one["state"]["terminated"];
+    if (!ended.exists())
+      ended = one["lastState"]["terminated"];
+    if (ended.exists() && ended["exitCode"].as_integer() != 0)
+      return "container " + text(one["name"]) + " ended with code " + std::to_string(ended["exitCode"].as_integer()) +
+             ": " + text(ended["message"]);
+    const auto waits = reason_of(one["state"]);
+    if (!waits.empty() && waits != "PodInitializing" && !ended.exists())
+      return waits;
+  }
   return {};
 }
 
@@ -67,6 +89,8 @@ void judge(pod& p, const json::value& status) {
   const auto scheduled = named(status["conditions"], "type", "PodScheduled");
   if (scheduled["status"].as_string() == "False")
     return say(project_status::pending, text(scheduled["reason"]) + ": " + text(scheduled["message"]));
+  if (const auto why = why_not_cloned(status); !why.empty())
+    p.why_not = why;
   const bool waits = p.why_not.empty() || p.why_not == "ContainerCreating" || p.why_not == "PodInitializing";
   say(waits ? project_status::pending : project_status::unhealthy, p.why_not);
 }
@@ -86,16 +110,12 @@ std::optional<pod> read_pod(const json::value& object, bool adopt) {
     return std::nullopt;
   if (!adopt && labels[owner_label].as_string() != "rdev")
     return std::nullopt;
-  if (auto given = json::parse(meta["annotations"][given_labels].as_string());
-      std::holds_alternative<json::value>(given)) {
-    const auto& all = std::get<json::value>(given);
-    for (const auto& name : all.members())
-      out.what.labels[name] = text(all[name]);
-  } else {
+  if (auto given = labels_given(meta))
+    out.what.labels = std::move(*given);
+  else
     for (const auto& name : labels.members())
       if (!name.starts_with(label_prefix))
         out.what.labels[name] = text(labels[name]);
-  }
   out.leaving = meta["deletionTimestamp"].exists();
   if (const auto made = from_rfc3339(meta["creationTimestamp"].as_string()))
     out.what.created_at = *made;
@@ -114,119 +134,84 @@ std::optional<pod> read_pod(const json::value& object, bool adopt) {
   return out;
 }
 
+wanted_project read_stateful_set(const json::value& object) {
+  const auto meta = object["metadata"];
+  wanted_project out;
+  out.what.id = text(meta["labels"][id_label]);
+  out.stopped = object["spec"]["replicas"].as_integer() == 0;
+  out.what.status = out.stopped ? project_status::stopped : project_status::pending;
+  out.what.phase = out.stopped ? "Stopped" : "Pending";
+  out.what.ready = false;
+  out.what.labels = labels_given(meta).value_or(std::map<std::string, std::string>{});
+  if (const auto made = from_rfc3339(meta["creationTimestamp"].as_string()))
+    out.what.created_at = *made;
+  const auto version = meta["resourceVersion"].as_string();
+  std::from_chars(version.data(), version.data() + version.size(), out.version);
+  return out;
+}
+
 namespace {
 
 class watching final : public discovery {
 public:
-  watching(const cluster_access& access, discovery_config config, std::shared_ptr<pods> seen, rdev::log& log)
-      : api_(access), config_(std::move(config)), seen_(std::move(seen)), log_(log) {
-    thread_ = std::jthread([this](const std::stop_token& stop) { run(stop); });
+  watching(const cluster_access& access, discovery_config config, std::shared_ptr<pods> seen,
+           std::shared_ptr<wanted_projects> wanted, const std::shared_ptr<circuits>& breakers, rdev::log& log)
+      : config_(std::move(config)), seen_(std::move(seen)), wanted_(std::move(wanted)),
+        pods_(start_list_watch(access, the_pods(), breakers, log)),
+        sets_(start_list_watch(access, the_sets(), breakers, log)) {
   }
-  ~watching() override {
-    thread_.request_stop();
-    wakes_.notify_all();
-    // A connection that is just being made does not hear the first call.
-    while (!ended_) {
-      api_.stop();
-      std::unique_lock lock(mutex_);
-      ended_there_.wait_for(lock, milliseconds(20), [&] { return ended_.load(); });
-    }
-    thread_.join();
-  }
-  watching(const watching&) = delete;
-  watching& operator=(const watching&) = delete;
 
 private:
-  [[nodiscard]] std::string path() const {
-    return "/api/v1/namespaces/" + config_.name_space + "/pods?labelSelector=rdev.orchard9.ai%2Fproject%3Dtrue";
+  [[nodiscard]] std::string path(const std::string& group, const std::string& kind) const {
+    return group + "/namespaces/" + config_.name_space + "/" + kind +
+           "?labelSelector=rdev.orchard9.ai%2Fproject%3Dtrue";
   }
 
-  void run(const std::stop_token& stop) {
-    auto pause = first_pause;
-    std::minstd_rand dice(std::random_device{}());
-    while (!stop.stop_requested()) {
-      auto outcome = list();
-      if (outcome) {
-        pause = first_pause;
-        outcome = watch(stop);
-      }
-      if (stop.stop_requested())
-        break;
-      if (outcome || outcome.error().code == fault::invalid)
-        continue; // it came to its end, or the place was too old
-      log_.warn("the pods cannot be watched", {{"why", outcome.error().message}});
-      const auto jitter = std::uniform_int_distribution<std::int64_t>(pause.count() / 2, pause.count())(dice);
-      std::unique_lock lock(mutex_);
-      wakes_.wait_for(lock, milliseconds(jitter), [&] { return stop.stop_requested(); });
-      pause = std::min(2 * pause, longest_pause);
-    }
-    ended_ = true;
-    ended_there_.notify_all();
-  }
-
-  result<done> list() {
-    std::vector<pod> all;
-    std::string next;
-    do {
-      auto page = api_.get(path() + "&limit=500" + (next.empty() ? "" : "&continue=" + next));
-      if (!page)
-        return failure{fault::unavailable, page.error().message};
-      const auto items = (*page)["items"];
-      for (std::size_t i = 0; i < items.size(); ++i)
-        if (auto one = read_pod(items.at(i), config_.adopt))
+  followed the_pods() {
+    followed out{"pods", path("/api/v1", "pods"), {}, {}, {}};
+    out.all = [this](const auto& objects) {
+      std::vector<pod> all;
+      for (const auto& object : objects)
+        if (auto one = read_pod(object, config_.adopt))
           all.push_back(std::move(*one));
-      version_ = text((*page)["metadata"]["resourceVersion"]);
-      next = text((*page)["metadata"]["continue"]);
-    } while (!next.empty());
-    seen_->replace_all(std::move(all));
-    return done{};
+      seen_->replace_all(std::move(all));
+    };
+    out.changed = [this](const json::value& object) {
+      if (auto one = read_pod(object, config_.adopt))
+        seen_->put(std::move(*one));
+      else
+        seen_->remove(text(object["metadata"]["name"]));
+    };
+    out.gone = [this](const json::value& object) { seen_->remove(text(object["metadata"]["name"])); };
+    return out;
   }
 
-  // Until it breaks for another reason than its age.
-  result<done> watch(const std::stop_token& stop) {
-    for (;;) {
-      auto outcome =
-          api_.watch(path() + "&watch=true&allowWatchBookmarks=true&timeoutSeconds=50&resourceVersion=" + version_,
-                     [&](const json::value& event) {
-                       take(event);
-                       return !stop.stop_requested();
-                     });
-      if (!outcome || stop.stop_requested())
-        return outcome;
-    }
+  followed the_sets() {
+    followed out{"stateful sets", path("/apis/apps/v1", "statefulsets"), {}, {}, {}};
+    out.all = [this](const auto& objects) {
+      std::vector<wanted_project> all;
+      for (const auto& object : objects)
+        all.push_back(read_stateful_set(object));
+      wanted_->replace_all(std::move(all));
+    };
+    out.changed = [this](const json::value& object) { wanted_->put(read_stateful_set(object)); };
+    out.gone = [this](const json::value& object) { wanted_->remove(read_stateful_set(object)); };
+    return out;
   }
 
-  void take(const json::value& event) {
-    const auto object = event["object"];
-    if (const auto version = text(object["metadata"]["resourceVersion"]); !version.empty())
-      version_ = version;
-    const auto type = event["type"].as_string();
-    if (type != "ADDED" && type != "MODIFIED" && type != "DELETED")
-      return;
-    auto one = type == "DELETED" ? std::nullopt : read_pod(object, config_.adopt);
-    if (one)
-      seen_->put(std::move(*one));
-    else
-      seen_->remove(text(object["metadata"]["name"]));
-  }
-
-  api api_;
   discovery_config config_;
   std::shared_ptr<pods> seen_;
-  rdev::log& log_;
-  std::string version_;
-  std::mutex mutex_;
-  std::condition_variable wakes_;
-  std::condition_variable ended_there_;
-  std::atomic<bool> ended_{false};
-  std::jthread thread_; // last: it uses all of the above
+  std::shared_ptr<wanted_projects> wanted_;
+  std::unique_ptr<list_watch> pods_; // last: their threads use all of the above
+  std::unique_ptr<list_watch> sets_;
 };
 
 } // namespace
 
 std::unique_ptr<discovery> start_discovery(const cluster_access& access, const discovery_config& config,
-                                           std::shared_ptr<pods> seen, rdev::log& log) {
-  return std::make_unique<watching>(access, config, std::move(seen), log);
+                                           std::shared_ptr<pods> seen, std::shared_ptr<wanted_projects> wanted,
+                                           const std::shared_ptr<circuits>& breakers, rdev::log& log) {
+  return std::make_unique<watching>(access, config, std::move(seen), std::move(wanted), breakers, log);
 }
 
 } // namespace rdev::kubernetes

@@ -1,9 +1,9 @@
 #include "adapters/kubernetes/kubernetes_projects.hpp"
 
 #include "adapters/kubernetes/api.hpp"
-#include "messages/values/time.hpp"
+#include "adapters/kubernetes/discovery.hpp"
 
-#include <algorithm>
+#include <limits>
 
 namespace rdev::kubernetes {
 
@@ -11,6 +11,8 @@ namespace {
 
 constexpr int http_conflict = 409;
 constexpr int http_not_found = 404;
+constexpr int http_too_many = 429;
+constexpr int http_server_error = 500;
 
 bool good(int status) {
   return status >= 200 && status < 300;
@@ -20,75 +22,52 @@ failure refusal_of(const api::answer& said) {
   return {fault::unavailable, "the API server refused: " + explained(said)};
 }
 
-std::map<std::string, std::string> labels_of(const json::value& meta) {
-  std::map<std::string, std::string> out;
-  auto parsed = json::parse(meta["annotations"][given_labels].as_string());
-  if (const auto* all = std::get_if<json::value>(&parsed))
-    for (const auto& name : all->members())
-      out[name] = std::string((*all)[name].as_string());
-  return out;
-}
-
-// A project of which there is no pod at the moment.
-project without_pod(const json::value& set) {
-  const auto meta = set["metadata"];
-  project out;
-  out.id = std::string(meta["labels"][id_label].as_string());
-  const bool stopped = set["spec"]["replicas"].as_integer() == 0;
-  out.status = stopped ? project_status::stopped : project_status::pending;
-  out.phase = stopped ? "Stopped" : "Pending";
-  out.ready = false;
-  out.labels = labels_of(meta);
-  if (const auto made = from_rfc3339(meta["creationTimestamp"].as_string()))
-    out.created_at = *made;
-  return out;
-}
-
 class kubernetes_projects final : public project_host {
 public:
-  kubernetes_projects(const cluster_access& access, projects_config config, std::shared_ptr<pods> seen)
-      : api_(access), config_(std::move(config)), seen_(std::move(seen)) {
+  kubernetes_projects(const cluster_access& access, projects_config config, std::shared_ptr<pods> seen,
+                      std::shared_ptr<wanted_projects> wanted, std::shared_ptr<circuits> breakers)
+      : api_(access), config_(std::move(config)), seen_(std::move(seen)), wanted_(std::move(wanted)),
+        breakers_(std::move(breakers)) {
   }
 
+  // What the watches know: nobody is asked.
   result<std::vector<project>> list() override {
+    if (!seen_->known() || !wanted_->known())
+      return failure{fault::unavailable, "the cluster has not been seen yet"};
     std::map<std::string, project> out;
-    std::string next;
-    do {
-      auto page = api_.get(sets() + "?limit=500&labelSelector=rdev.orchard9.ai%2Fproject%3Dtrue" +
-                           (next.empty() ? "" : "&continue=" + next));
-      if (!page)
-        return failure{fault::unavailable, page.error().message};
-      const auto items = (*page)["items"];
-      for (std::size_t i = 0; i < items.size(); ++i) {
-        auto one = merged(items.at(i));
-        const auto id = one.id;
-        out.insert_or_assign(id, std::move(one));
-      }
-      next = std::string((*page)["metadata"]["continue"].as_string());
-    } while (!next.empty());
+    for (const auto& one : wanted_->all())
+      out.emplace(one.what.id, merged(one));
     for (const auto& one : seen_->all())
       if (!out.contains(one.what.id))
         if (const auto now = seen_->of_project(one.what.id))
           out.emplace(one.what.id, now->what);
     std::vector<project> all;
+    all.reserve(out.size());
     for (auto& [id, one] : out)
       all.push_back(std::move(one));
     return all;
   }
 
-  // A project that runs is known from the watch: nobody is asked.
+  // The API server is asked only for what the watches do not know: another node may have made it a moment ago.
   result<std::optional<project>> find(const std::string& id) override {
-    const auto now = seen_->of_project(id);
-    if (now && !now->leaving)
+    if (const auto known = wanted_->find(id))
+      return std::optional(merged(*known));
+    if (const auto now = seen_->of_project(id))
       return std::optional(now->what);
-    auto said = api_.request("GET", set(id));
+    auto said = request("GET", set(id));
     if (!said)
       return std::move(said.error());
     if (said->status == http_not_found)
-      return now ? std::optional(now->what) : std::optional<project>();
+      return std::optional<project>();
     if (!good(said->status))
       return refusal_of(*said);
-    return std::optional(merged(said->body));
+    const auto found = read_stateful_set(said->body);
+    wanted_->put(found);
+    return std::optional(merged(found));
+  }
+
+  [[nodiscard]] bool is_remote() const override {
+    return true;
   }
 
   std::optional<field_problem> objection(const create_project& what) override {
@@ -98,37 +77,42 @@ public:
   result<bool> create(const create_project& what) override {
     if (seen_->of_project(what.id))
       return false;
-    auto said = api_.request("POST", sets(), stateful_set(what, config_.from));
+    auto said = request("POST", sets(), stateful_set(what, config_.from));
     if (!said)
       return std::move(said.error());
     if (said->status == http_conflict)
       return false;
     if (!good(said->status))
       return refusal_of(*said);
+    wanted_->put(read_stateful_set(said->body));
     return true;
   }
 
   result<bool> remove(const std::string& id) override {
-    auto said = api_.request("DELETE", set(id) + "?propagationPolicy=Background");
+    auto said = request("DELETE", set(id) + "?propagationPolicy=Background");
     if (!said)
       return std::move(said.error());
-    if (said->status == http_not_found)
-      return false;
-    if (!good(said->status))
+    if (said->status != http_not_found && !good(said->status))
       return refusal_of(*said);
-    return true;
+    wanted_project last;
+    last.what.id = id;
+    last.version = std::numeric_limits<std::uint64_t>::max();
+    wanted_->remove(last);
+    return said->status != http_not_found;
   }
 
   result<bool> change(const std::string& id, project_verb verb) override {
     auto said = verb == project_verb::restart
-                    ? api_.request("DELETE", pods_path() + "/" + name_of_project(id) + "-0")
-                    : api_.request("PATCH", set(id), replicas(verb == project_verb::start ? 1 : 0));
+                    ? request("DELETE", pods_path() + "/" + name_of_project(id) + "-0")
+                    : request("PATCH", set(id), replicas(verb == project_verb::start ? 1 : 0));
     if (!said)
       return std::move(said.error());
     if (said->status == http_not_found)
       return verb == project_verb::restart ? change(id, project_verb::start) : result<bool>(false);
     if (!good(said->status))
       return refusal_of(*said);
+    if (verb != project_verb::restart)
+      wanted_->put(read_stateful_set(said->body));
     return true;
   }
 
@@ -147,33 +131,45 @@ private:
     return "/api/v1/namespaces/" + config_.name_space + "/pods";
   }
 
+  // A refusal of the API server is an answer; not so that it is too busy, or broken.
+  result<api::answer> request(const std::string& method, const std::string& path, const std::string& body = {}) {
+    return through(*breakers_, api_circuit, [&]() -> result<api::answer> {
+      auto said = api_.request(method, path, body);
+      if (said && (said->status == http_too_many || said->status >= http_server_error))
+        return refusal_of(*said);
+      return said;
+    });
+  }
+
   // What is asked for, and what there is of it.
-  [[nodiscard]] project merged(const json::value& asked) const {
-    auto out = without_pod(asked);
-    if (const auto now = seen_->of_project(out.id)) {
-      const bool stops = out.status == project_status::stopped;
-      auto seen = now->what;
-      seen.labels = out.labels;
-      seen.created_at = out.created_at;
-      if (stops)
-        seen.status = project_status::stopped;
-      else if (now->leaving)
-        seen.status = project_status::pending;
-      return seen;
-    }
+  [[nodiscard]] project merged(const wanted_project& asked) const {
+    const auto now = seen_->of_project(asked.what.id);
+    if (!now)
+      return asked.what;
+    auto out = now->what;
+    out.labels = asked.what.labels;
+    out.created_at = asked.what.created_at;
+    if (asked.stopped)
+      out.status = project_status::stopped;
+    else if (now->leaving)
+      out.status = project_status::pending;
     return out;
   }
 
   api api_;
   projects_config config_;
   std::shared_ptr<pods> seen_;
+  std::shared_ptr<wanted_projects> wanted_;
+  std::shared_ptr<circuits> breakers_;
 };
 
 } // namespace
 
 std::shared_ptr<project_host> make_kubernetes_projects(const cluster_access& access, const projects_config& config,
-                                                       std::shared_ptr<pods> seen) {
-  return std::make_shared<kubernetes_projects>(access, config, std::move(seen));
+                                                       std::shared_ptr<pods> seen,
+                                                       std::shared_ptr<wanted_projects> wanted,
+                                                       std::shared_ptr<circuits> breakers) {
+  return std::make_shared<kubernetes_projects>(access, config, std::move(seen), std::move(wanted), std::move(breakers));
 }
 
 } // namespace rdev::kubernetes

@@ -1,15 +1,12 @@
 #include "adapters/kubernetes/kubernetes_runner.hpp"
 
-#include "adapters/crypto.hpp"
-#include "adapters/kubernetes/attachment.hpp"
+#include "adapters/kubernetes/places.hpp"
 #include "messages/values/time.hpp"
 
 #include <algorithm>
 #include <charconv>
-#include <condition_variable>
 #include <deque>
 #include <map>
-#include <thread>
 
 namespace rdev::kubernetes {
 
@@ -17,9 +14,8 @@ namespace {
 
 using std::chrono::milliseconds;
 
-constexpr auto answer_limit = milliseconds(15'000); // for the first record of a connection
-constexpr auto upkeep_interval = std::chrono::seconds(5);
-constexpr std::size_t most_forgotten = 256; // in one order
+constexpr auto read_limit = milliseconds(15'000); // for bytes that must be there
+constexpr std::size_t most_forgotten = 256;       // in one order
 constexpr std::size_t most_told = 10'000;
 constexpr const char* forgotten_reason = "its end was recorded before";
 
@@ -55,43 +51,34 @@ std::optional<tag> parse_tag(const std::string& text) {
   return out;
 }
 
-// A container in which commands can be started.
-struct place {
-  pod where;
-  shim_place shim;
-};
-
 class kubernetes_runner final : public process_runner {
 public:
-  kubernetes_runner(runner_config config, std::unique_ptr<exec_transport> execs, std::shared_ptr<pods> seen,
-                    rdev::log& log)
-      : config_(std::move(config)), seen_(std::move(seen)), log_(log), execs_(std::move(execs)) {
-    seen_->on_change([this] { wake_upkeep(); });
-    upkeep_ = std::jthread([this](const std::stop_token& stop) { keep_up(stop); });
+  kubernetes_runner(const runner_config& config, std::unique_ptr<exec_transport> execs, std::shared_ptr<pods> seen,
+                    std::shared_ptr<circuits> breakers, rdev::log& log)
+      : scope_(config.scope), seen_(std::move(seen)),
+        calls_(config.name_space, config.run_folder, std::move(execs), std::move(breakers)),
+        places_(calls_, *seen_, log,
+                {[this](const std::string& project, const auto& kept) { remember(project, kept); },
+                 [this] { forget_everywhere(); }}) {
   }
   ~kubernetes_runner() override {
-    upkeep_.request_stop();
-    wake_upkeep();
-    upkeep_.join();
-    seen_->on_change({});
-    execs_.reset(); // nobody calls an attachment any more
+    calls_.stop();
   }
   kubernetes_runner(const kubernetes_runner&) = delete;
   kubernetes_runner& operator=(const kubernetes_runner&) = delete;
 
   std::string scope() override {
-    return config_.scope;
+    return scope_;
   }
 
   // Of no use to a claim: places() has one for each project.
   std::string boot_tag() override {
-    return config_.scope;
+    return scope_;
   }
 
   std::optional<std::map<std::string, std::string>> places() override {
     std::map<std::string, std::string> out;
-    std::lock_guard guard(mutex_);
-    for (const auto& [project, one] : places_)
+    for (const auto& [project, one] : places_.all())
       out.emplace(project, text_of(one.where, one.shim.mark));
     return out;
   }
@@ -112,9 +99,8 @@ public:
       return "the container was restarted";
     if (!now->container_runs)
       return now->why_not.empty() ? "the container ended" : now->why_not;
-    std::lock_guard guard(mutex_);
-    const auto known = places_.find(now->what.id);
-    if (known != places_.end() && known->second.where.uid == intent->uid && known->second.shim.mark != intent->mark)
+    const auto known = places_.known(now->what.id);
+    if (known && known->where.uid == intent->uid && known->shim.mark != intent->mark)
       return "the run folder was made anew";
     return {};
   }
@@ -141,17 +127,11 @@ public:
       home.project = what.project;
       from = home.stored;
     }
-    const auto where = place_of(what.project);
+    const auto where = places_.of(what.project);
     if (!where)
       return where.error();
-    const auto on = channel();
-    auto to = connect(what.id, *where, on, start_order(on, where->shim, what, from), from);
-    auto first = to->first_record(answer_limit);
-    if (!first) {
-      to->close();
-      return std::move(first.error());
-    }
-    return begun(what.id, to, *first, *where);
+    const auto on = calls_.channel();
+    return connect(what.id, *where, on, start_order(on, where->shim, what, from), from);
   }
 
   result<run_status> status(const command_id& id) override {
@@ -189,7 +169,7 @@ public:
       if (auto again = attach(id, project, from); !again)
         return std::move(again.error());
       now = attached_to(id);
-      now->wait_for(which, offset, answer_limit);
+      now->wait_for(which, offset, read_limit);
     }
     return now->read(which, offset, most);
   }
@@ -207,11 +187,11 @@ public:
         return lost(forgotten_reason);
       project = home->second.project;
     }
-    const auto where = place_of(project);
+    const auto where = places_.of(project);
     if (!where)
       return where.error();
-    const auto on = channel();
-    const auto said = ask(*where, on, cancel_order(on, where->shim, id, grace));
+    const auto on = calls_.channel();
+    const auto said = calls_.ask(*where, on, cancel_order(on, where->shim, id, grace));
     if (!said)
       return said.error();
     auto state = parse_state(*said, where->shim);
@@ -232,14 +212,14 @@ public:
       std::lock_guard guard(mutex_);
       project = homes_[id].project;
     }
-    const auto where = place_of(project);
+    const auto where = places_.of(project);
     if (!where) {
       const auto now = seen_->of_project(project);
       const bool nothing_runs = seen_->known() && (!now || !now->container_runs);
       return nothing_runs ? result<int>(0) : result<int>(where.error());
     }
-    const auto on = channel();
-    const auto said = ask(*where, on, leftovers_order(on, id));
+    const auto on = calls_.channel();
+    const auto said = calls_.ask(*where, on, leftovers_order(on, id));
     if (!said)
       return said.error();
     constexpr std::string_view word = "survivors ";
@@ -274,12 +254,7 @@ public:
   }
 
   result<done> drop_marks(std::chrono::seconds older_than) override {
-    std::map<std::string, place> all;
-    {
-      std::lock_guard guard(mutex_);
-      all = places_;
-    }
-    for (const auto& [project, where] : all)
+    for (const auto& [project, where] : places_.all())
       forget_in(where, older_than);
     return done{};
   }
@@ -304,26 +279,10 @@ private:
     return out;
   }
 
-  [[nodiscard]] shim_channel channel() const {
-    return {to_hex(sha256(random_bytes(32))).substr(0, 32), config_.run_folder};
-  }
-
-  exec_target target(const pod& where) const {
-    return {config_.name_space, where.name, where.container, shim_argv()};
-  }
-
   std::shared_ptr<attachment> attached_to(const command_id& id) {
     std::lock_guard guard(mutex_);
     const auto found = attachments_.find(id);
     return found == attachments_.end() ? nullptr : found->second;
-  }
-
-  result<place> place_of(const std::string& project) {
-    std::lock_guard guard(mutex_);
-    const auto found = places_.find(project);
-    if (found == places_.end())
-      return away("the pod of project '" + project + "' is not ready");
-    return found->second;
   }
 
   void tell(const command_id& id) {
@@ -332,27 +291,18 @@ private:
       call_(id);
   }
 
-  std::shared_ptr<attachment> connect(const command_id& id, const place& where, const shim_channel& on,
-                                      std::string order, std::array<std::uint64_t, 2> from) {
-    auto out = std::make_shared<attachment>(on.nonce, where.shim, from, [this, id] { tell(id); });
-    auto session = execs_->open(target(where.where), out);
-    session->send(std::move(order));
-    out->use(std::move(session));
-    return out;
-  }
-
-  // A connection that brings one record.
-  result<std::string> ask(const place& where, const shim_channel& on, std::string order) {
-    const auto to = connect({}, where, on, std::move(order), {});
-    auto out = to->first_record(answer_limit);
-    to->close();
-    return out;
+  result<run_status> connect(const command_id& id, const place& where, const shim_channel& on, std::string order,
+                             std::array<std::uint64_t, 2> from) {
+    auto begun = calls_.open(where, on, std::move(order), from, [this, id] { tell(id); });
+    if (!begun)
+      return std::move(begun.error());
+    return keep(id, begun->to, begun->first, where);
   }
 
   // What a shim says that does not do what it was told.
   failure refused(const std::string& said, const place& where) {
     if (said.starts_with("elsewhere")) {
-      forget_place(where);
+      places_.changed(where);
       return away("the container has changed");
     }
     if (said == "late")
@@ -362,8 +312,8 @@ private:
     return {fault::internal, "the shim in pod " + where.where.name + " says something else than it may"};
   }
 
-  result<run_status> begun(const command_id& id, const std::shared_ptr<attachment>& to, const std::string& first,
-                           const place& where) {
+  result<run_status> keep(const command_id& id, const std::shared_ptr<attachment>& to, const std::string& first,
+                          const place& where) {
     const auto state = parse_state(first, where.shim);
     if (!state) {
       to->close();
@@ -384,111 +334,36 @@ private:
   }
 
   result<run_status> attach(const command_id& id, const std::string& project, std::array<std::uint64_t, 2> from) {
-    const auto where = place_of(project);
+    const auto where = places_.of(project);
     if (!where) {
       if (seen_->known() && !seen_->of_project(project))
         return lost("the pod was deleted");
       return where.error();
     }
-    const auto on = channel();
-    const auto to = connect(id, *where, on, attach_order(on, id, from), from);
-    auto first = to->first_record(answer_limit);
-    if (!first) {
-      to->close();
-      return std::move(first.error());
-    }
-    return begun(id, to, *first, *where);
+    const auto on = calls_.channel();
+    return connect(id, *where, on, attach_order(on, id, from), from);
   }
 
-  // ---- upkeep: finds out where commands can be started, forgets what is over
+  // ---- what is kept in pods
 
-  void wake_upkeep() {
-    {
-      std::lock_guard guard(upkeep_mutex_);
-      pods_changed_ = true;
-    }
-    upkeep_wakes_.notify_one();
+  void remember(const std::string& project, const std::vector<command_id>& kept) {
+    std::lock_guard guard(mutex_);
+    for (const auto& id : kept)
+      if (!homes_.contains(id))
+        homes_[id].project = project;
   }
 
-  void keep_up(const std::stop_token& stop) {
-    while (!stop.stop_requested()) {
-      bool greeted_all = find_places();
-      if (stop.stop_requested())
-        return;
-      std::vector<place> with_something;
+  void forget_everywhere() {
+    for (const auto& [project, where] : places_.all()) {
+      bool something = false;
       {
         std::lock_guard guard(mutex_);
-        for (const auto& [project, ids] : to_forget_)
-          if (const auto found = places_.find(project); found != places_.end() && !ids.empty())
-            with_something.push_back(found->second);
+        const auto found = to_forget_.find(project);
+        something = found != to_forget_.end() && !found->second.empty();
       }
-      std::unique_lock lock(upkeep_mutex_);
-      const auto pause = greeted_all ? milliseconds(upkeep_interval) : milliseconds(500);
-      const bool news = upkeep_wakes_.wait_for(lock, pause, [&] { return pods_changed_ || stop.stop_requested(); });
-      pods_changed_ = false;
-      lock.unlock();
-      if (!news)
-        for (const auto& where : with_something)
-          forget_in(where, std::chrono::hours(1));
+      if (something)
+        forget_in(where, std::chrono::hours(1));
     }
-  }
-
-  void forget_place(const place& where) {
-    {
-      std::lock_guard guard(mutex_);
-      const auto found = places_.find(where.where.what.id);
-      if (found != places_.end() && found->second.shim.mark == where.shim.mark)
-        places_.erase(found);
-    }
-    wake_upkeep();
-  }
-
-  static bool same(const pod& a, const pod& b) {
-    return a.name == b.name && a.uid == b.uid && a.container_id == b.container_id;
-  }
-
-  // Greets containers that are new; false: not all of them have answered.
-  bool find_places() {
-    const auto all = seen_->all();
-    std::vector<pod> strangers;
-    {
-      std::lock_guard guard(mutex_);
-      std::erase_if(places_, [&](const auto& known) {
-        const auto now = seen_->of_project(known.first);
-        return !now || !now->usable || !same(*now, known.second.where);
-      });
-      for (const auto& one : all)
-        if (one.usable && !places_.contains(one.what.id))
-          strangers.push_back(one);
-    }
-    bool good = true;
-    for (const auto& one : strangers)
-      if (const auto now = seen_->of_project(one.what.id); now && now->usable && !greet(*now))
-        good = false;
-    return good;
-  }
-
-  bool greet(const pod& one) {
-    const auto on = channel();
-    const place stranger{one, {}};
-    const auto asked_at = boot_clock_now();
-    const auto said = ask(stranger, on, greet_order(on));
-    const auto here = said ? parse_greeting(*said) : std::nullopt;
-    if (!here) {
-      log_.warn("a pod does not answer",
-                {{"project", one.what.id}, {"pod", one.name}, {"why", said ? *said : said.error().message}});
-      return false;
-    }
-    // The name of a pod may have been given to another one meanwhile.
-    const auto now = seen_->of_project(one.what.id);
-    if (!now || !same(*now, one) || !now->usable)
-      return false;
-    std::lock_guard guard(mutex_);
-    places_[one.what.id] = {one, {here->mark, here->uptime - asked_at}};
-    for (const auto& id : here->kept)
-      if (!homes_.contains(id))
-        homes_[id].project = one.what.id;
-    return true;
   }
 
   void forget_in(const place& where, std::chrono::seconds drop_marks) {
@@ -500,8 +375,8 @@ private:
       ids.assign(waiting.begin(), waiting.begin() + static_cast<std::ptrdiff_t>(n));
       waiting.erase(waiting.begin(), waiting.begin() + static_cast<std::ptrdiff_t>(n));
     }
-    const auto on = channel();
-    const auto said = ask(where, on, forget_order(on, ids, drop_marks));
+    const auto on = calls_.channel();
+    const auto said = calls_.ask(where, on, forget_order(on, ids, drop_marks));
     std::lock_guard guard(mutex_);
     if (!said) {
       auto& waiting = to_forget_[where.where.what.id];
@@ -517,33 +392,29 @@ private:
         homes_[told_.front()].forgotten = false;
   }
 
-  runner_config config_;
+  std::string scope_;
   std::shared_ptr<pods> seen_;
-  rdev::log& log_;
 
   std::mutex calling_; // while call_ is called or changed
   std::function<void(const command_id&)> call_;
 
   std::mutex mutex_; // of what follows
-  std::map<std::string, place> places_;
   std::map<command_id, known_command> homes_;
   std::map<command_id, std::shared_ptr<attachment>> attachments_;
   std::map<std::string, std::vector<command_id>> to_forget_; // by project
   std::deque<command_id> told_;                              // what pods have forgotten, the latest last
 
-  std::mutex upkeep_mutex_;
-  std::condition_variable upkeep_wakes_;
-  bool pods_changed_ = false;
-  std::unique_ptr<exec_transport> execs_;
-  std::jthread upkeep_; // last: it uses all of the above
+  shim_calls calls_;
+  known_places places_; // last: its thread uses all of the above
 };
 
 } // namespace
 
 std::shared_ptr<process_runner> make_kubernetes_runner(const runner_config& config,
                                                        std::unique_ptr<exec_transport> execs,
-                                                       std::shared_ptr<pods> seen, rdev::log& log) {
-  return std::make_shared<kubernetes_runner>(config, std::move(execs), std::move(seen), log);
+                                                       std::shared_ptr<pods> seen, std::shared_ptr<circuits> breakers,
+                                                       rdev::log& log) {
+  return std::make_shared<kubernetes_runner>(config, std::move(execs), std::move(seen), std::move(breakers), log);
 }
 
 } // namespace rdev::kubernetes

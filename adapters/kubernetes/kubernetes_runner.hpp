@@ -1,6 +1,7 @@
 // Runs commands in the pods of projects, by a shim that is sent there (docs/durable-exec.md).
 #pragma once
 
+#include "adapters/circuits.hpp"
 #include "adapters/kubernetes/exec.hpp"
 #include "adapters/kubernetes/pods.hpp"
 #include "adapters/log.hpp"
@@ -20,6 +21,7 @@ struct runner_config {
 // `log` must live longer than the runner.
 std::shared_ptr<process_runner> make_kubernetes_runner(const runner_config& config,
                                                        std::unique_ptr<exec_transport> execs,
-                                                       std::shared_ptr<pods> seen, rdev::log& log);
+                                                       std::shared_ptr<pods> seen, std::shared_ptr<circuits> breakers,
+                                                       rdev::log& log);
 
 } // namespace rdev::kubernetes

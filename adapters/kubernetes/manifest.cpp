@@ -97,6 +97,8 @@ void container(json::writer& out, const create_project& what, const pod_template
   pair(out, "image", wish.image.empty() ? from.image : wish.image);
   out.key("command").begin_array().string("sh").string("-c").string(clones ? clone : init).end_array();
   pair(out, "workingDir", "/workspace");
+  if (clones)
+    pair(out, "terminationMessagePolicy", "FallbackToLogsOnError");
   variables(out, what, clones);
   out.key("securityContext").begin_object();
   out.key("allowPrivilegeEscalation").boolean(false);

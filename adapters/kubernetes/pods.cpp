@@ -7,20 +7,36 @@ void pods::replace_all(std::vector<pod> all) {
     std::lock_guard guard(mutex_);
     known_ = true;
     by_name_.clear();
-    for (auto& one : all) {
-      const auto name = one.name;
-      by_name_.insert_or_assign(name, std::move(one));
-    }
+    names_of_.clear();
+    for (auto& one : all)
+      keep(std::move(one));
   }
   if (changed_)
     changed_();
 }
 
+void pods::keep(pod one) {
+  names_of_[one.what.id].insert(one.name);
+  const auto name = one.name;
+  by_name_.insert_or_assign(name, std::move(one));
+}
+
+void pods::drop(const std::string& name) {
+  const auto found = by_name_.find(name);
+  if (found == by_name_.end())
+    return;
+  const auto names = names_of_.find(found->second.what.id);
+  names->second.erase(name);
+  if (names->second.empty())
+    names_of_.erase(names);
+  by_name_.erase(found);
+}
+
 void pods::put(pod one) {
   {
     std::lock_guard guard(mutex_);
-    const auto name = one.name;
-    by_name_.insert_or_assign(name, std::move(one));
+    drop(one.name);
+    keep(std::move(one));
   }
   if (changed_)
     changed_();
@@ -29,7 +45,7 @@ void pods::put(pod one) {
 void pods::remove(const std::string& name) {
   {
     std::lock_guard guard(mutex_);
-    by_name_.erase(name);
+    drop(name);
   }
   if (changed_)
     changed_();
@@ -43,18 +59,15 @@ bool pods::known() const {
 // Of two pods with one project id none is taken: nobody could say where a command ran.
 std::optional<pod> pods::of_project(const std::string& project) const {
   std::lock_guard guard(mutex_);
-  std::optional<pod> out;
-  for (const auto& [name, one] : by_name_) {
-    if (one.what.id != project)
-      continue;
-    if (out) {
-      out->usable = false;
-      out->what.status = project_status::unhealthy;
-      out->what.reason = "duplicate";
-      out->what.ready = false;
-      return out;
-    }
-    out = one;
+  const auto names = names_of_.find(project);
+  if (names == names_of_.end())
+    return std::nullopt;
+  std::optional<pod> out = by_name_.at(*names->second.begin());
+  if (names->second.size() > 1) {
+    out->usable = false;
+    out->what.status = project_status::unhealthy;
+    out->what.reason = "duplicate";
+    out->what.ready = false;
   }
   return out;
 }

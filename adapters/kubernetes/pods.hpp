@@ -7,6 +7,7 @@
 #include <map>
 #include <mutex>
 #include <optional>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -41,9 +42,13 @@ public:
   void on_change(std::function<void()> call);
 
 private:
+  void keep(pod one);
+  void drop(const std::string& name);
+
   mutable std::mutex mutex_;
   bool known_ = false;
   std::map<std::string, pod> by_name_;
+  std::map<std::string, std::set<std::string>> names_of_; // by project
   std::function<void()> changed_;
 };
 

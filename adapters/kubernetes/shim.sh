@@ -257,11 +257,12 @@ follow() { # HOW: what the runner has said, or nothing
       case $STATE in lost*) break ;; esac
     fi
     if [ ! $timed ]; then
-      [ $i -lt 200 ] && nap 0.01 || nap 0.05
-    elif [ $i -lt 50 ]; then nap 0.002
-    elif [ $i -lt 1000 ]; then nap 0.005
-    elif [ $i -lt 3000 ]; then nap 0.01
-    else nap 0.02; fi
+      [ $i -lt 100 ] && nap 0.01 || nap 0.05
+    elif [ $i -lt 25 ]; then nap 0.002
+    elif [ $i -lt 100 ]; then nap 0.005
+    elif [ $i -lt 300 ]; then nap 0.01
+    elif [ $i -lt 1000 ]; then nap 0.02
+    else nap 0.05; fi
   done
   fix_sizes follow
   find_state

@@ -16,7 +16,8 @@ SELECT * FROM unnest($1::uuid[], $2::text[], $3::text[], $4::text[], $5::text[],
 
 class audit_table final : public audit_log {
 public:
-  explicit audit_table(const store_config& config) : session_(config.conninfo, {{"append", append_sql}}) {
+  explicit audit_table(const store_config& config)
+      : session_(config.conninfo, {{"append", append_sql}}, config.breakers) {
   }
 
   result<done> append(std::span<const audit_record> batch) override {

@@ -129,7 +129,8 @@ const statements prepared{
 
 class command_tables final : public command_store {
 public:
-  explicit command_tables(const store_config& config) : config_(config), session_(config.conninfo, prepared) {
+  explicit command_tables(const store_config& config)
+      : config_(config), session_(config.conninfo, prepared, config.breakers) {
   }
 
   result<std::vector<submit_receipt>> submit(std::span<const new_command> batch) override {

@@ -128,7 +128,8 @@ api_key key_from(const pqxx::row& row) {
 
 class key_table final : public key_store {
 public:
-  explicit key_table(const store_config& config) : config_(config), session_(config.conninfo, prepared) {
+  explicit key_table(const store_config& config)
+      : config_(config), session_(config.conninfo, prepared, config.breakers) {
   }
 
   result<std::optional<api_key>> find_by_prefix(std::string_view prefix) override {

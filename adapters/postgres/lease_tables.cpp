@@ -71,7 +71,8 @@ const statements prepared{
 
 class lease_tables final : public lease_store {
 public:
-  explicit lease_tables(const store_config& config) : config_(config), session_(config.conninfo, prepared) {
+  explicit lease_tables(const store_config& config)
+      : config_(config), session_(config.conninfo, prepared, config.breakers) {
   }
 
   result<bool> beat(const node_info& self, std::chrono::milliseconds lease) override {

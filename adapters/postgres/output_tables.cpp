@@ -28,7 +28,8 @@ SELECT b.ord, g.ord IS NOT NULL FROM batch b LEFT JOIN good g ON g.ord = b.ord O
 
 class output_tables final : public output_store {
 public:
-  explicit output_tables(const store_config& config) : session_(config.conninfo, {{"append", append_sql}}) {
+  explicit output_tables(const store_config& config)
+      : session_(config.conninfo, {{"append", append_sql}}, config.breakers) {
   }
 
   result<std::vector<bool>> append(std::span<const output_append> batch) override {

@@ -138,7 +138,7 @@ std::optional<std::string> filter_of(const std::optional<std::vector<std::string
 
 class query_tables final : public command_queries {
 public:
-  explicit query_tables(const store_config& config) : session_(config.conninfo, prepared) {
+  explicit query_tables(const store_config& config) : session_(config.conninfo, prepared, config.breakers) {
   }
 
   result<std::optional<command_view>> find(const command_id& id) override {

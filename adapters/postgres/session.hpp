@@ -1,6 +1,7 @@
 // One connection to PostgreSQL and what happens when it breaks. For this folder only.
 #pragma once
 
+#include "adapters/circuits.hpp"
 #include "adapters/postgres/watchdog.hpp"
 #include "messages/values/result.hpp"
 #include "messages/values/time.hpp"
@@ -25,7 +26,8 @@ enum class effect : std::uint8_t { reads, writes };
 // for one time-out after the other.
 class session {
 public:
-  session(std::string conninfo, statements prepared) : conninfo_(std::move(conninfo)), prepared_(std::move(prepared)) {
+  session(std::string conninfo, statements prepared, std::shared_ptr<circuits> breakers)
+      : conninfo_(std::move(conninfo)), breakers_(std::move(breakers)), prepared_(std::move(prepared)) {
   }
 
   // Runs `work(tx)` as one statement that commits by itself.
@@ -63,9 +65,21 @@ public:
 private:
   // Beyond the statement time-out of the server, which a frozen one does not keep.
   static constexpr std::chrono::milliseconds answer_limit{7000};
+  static constexpr std::string_view circuit_name = "database";
 
   template <class Work>
   auto guarded(bool commits_itself, Work work)
+      -> result<decltype(work(std::declval<pqxx::connection&>(), std::declval<bool&>()))> {
+    if (!breakers_)
+      return attempt(commits_itself, std::move(work));
+    // A conflict or a full disk is no fault of the connection.
+    return through(
+        *breakers_, circuit_name, [&] { return attempt(commits_itself, std::move(work)); },
+        [&](const failure&) { return connection_ == nullptr; });
+  }
+
+  template <class Work>
+  auto attempt(bool commits_itself, Work work)
       -> result<decltype(work(std::declval<pqxx::connection&>(), std::declval<bool&>()))> {
     bool committing = commits_itself;
     try {
@@ -84,6 +98,7 @@ private:
   failure translate(bool committing);
 
   std::string conninfo_;
+  std::shared_ptr<circuits> breakers_; // or none
   std::shared_ptr<watchdog> watchdog_ = watchdog::shared();
   statements prepared_;
   std::unique_ptr<pqxx::connection> connection_;

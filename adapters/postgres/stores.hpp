@@ -3,6 +3,7 @@
 #pragma once
 
 #include "adapters/audit_log.hpp"
+#include "adapters/circuits.hpp"
 #include "adapters/command_store.hpp"
 #include "adapters/crypto.hpp"
 #include "adapters/key_store.hpp"
@@ -20,6 +21,7 @@ struct store_config {
   std::chrono::seconds idempotency_retention{24 * 3600}; // of Idempotency-Key records
   std::chrono::seconds output_retention{7 * 24 * 3600};  // of output; whole days are dropped
   std::chrono::seconds record_retention{90 * 24 * 3600}; // of commands, results, audit and event rows
+  std::shared_ptr<circuits> breakers;                    // "database"; or none
 };
 
 std::shared_ptr<command_store> make_command_store(const store_config& config);

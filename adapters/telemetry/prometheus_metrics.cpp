@@ -119,6 +119,20 @@ public:
   void dependency(std::string_view name, bool up) override {
     dependencies_.Add({{"name", std::string(name)}}).Set(up ? 1 : 0);
   }
+  void circuit(std::string_view name, std::optional<int> state) override {
+    std::lock_guard guard(circuits_mutex_);
+    const auto known = circuit_of_.find(name);
+    if (state && known != circuit_of_.end())
+      known->second->Set(*state);
+    else if (state && circuit_of_.size() < most_projects) {
+      auto& one = circuits_.Add({{"name", std::string(name)}});
+      one.Set(*state);
+      circuit_of_.emplace(name, &one);
+    } else if (!state && known != circuit_of_.end()) {
+      circuits_.Remove(known->second);
+      circuit_of_.erase(known);
+    }
+  }
   void fault_seen(std::string_view where) override {
     faults_.Add({{"where", std::string(where)}}).Increment();
   }
@@ -240,6 +254,10 @@ private:
   Counter& output_ = counter("rdev_output_bytes_total", "Output stored.").Add({});
   Family<Gauge>& dependencies_ = gauge("rdev_dependency_up", "1 if the dependency answered last time.");
   Family<Counter>& faults_ = counter("rdev_faults_total", "Faults of a dependency or a part, by where they were seen.");
+  Family<Gauge>& circuits_ =
+      gauge("rdev_circuit_state", "Of a dependency: 0 closed, 1 half-open, 2 open (left alone).");
+  std::mutex circuits_mutex_;
+  std::map<std::string, Gauge*, std::less<>> circuit_of_; // at most so many as projects
   Family<Counter>& restarts_ = counter("rdev_actor_restarts_total", "Actors that died and were started anew.");
   Counter& cpu_ = counter("process_cpu_seconds_total", "User and system CPU time.").Add({});
   Gauge& memory_ = gauge("process_resident_memory_bytes", "Resident memory.").Add({});

@@ -175,6 +175,8 @@ public:
   }
   void queue(const queue_view&) override {
   }
+  void circuit(std::string_view, std::optional<int>) override {
+  }
   void audit_records(std::int64_t) override {
   }
   void output_stored(std::uint64_t) override {

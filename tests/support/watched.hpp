@@ -81,6 +81,9 @@ public:
   void dependency(std::string_view name, bool up) override {
     put("dependency " + std::string(name), up ? 1 : 0);
   }
+  void circuit(std::string_view name, std::optional<int> state) override {
+    put("circuit " + std::string(name), state.value_or(-1));
+  }
   void fault_seen(std::string_view where) override {
     add("fault_seen " + std::string(where));
   }

@@ -1,5 +1,6 @@
 // The contract of process_runner over shims: in processes of this machine, with every shell.
 #include "adapters/kubernetes/kubernetes_runner.hpp"
+#include "tests/support/closed_circuits.hpp"
 #include "tests/support/contracts/runner_contract.hpp"
 #include "tests/support/local_exec.hpp"
 
@@ -34,8 +35,8 @@ class shim_rig final : public runner_rig {
 public:
   explicit shim_rig(std::vector<std::string> shell)
       : folder_(std::filesystem::temp_directory_path() / ("rdev-runner-" + node_id::make().text())) {
-    runner_ =
-        kubernetes::make_kubernetes_runner({"here", "scope", folder_}, make_local_exec(std::move(shell)), pods_, log_);
+    runner_ = kubernetes::make_kubernetes_runner({"here", "scope", folder_}, make_local_exec(std::move(shell)), pods_,
+                                                 std::make_shared<closed_circuits>(), log_);
     pods_->replace_all({demo()});
     EXPECT_TRUE(comes_true([this] { return !runner_->places()->empty(); }));
   }

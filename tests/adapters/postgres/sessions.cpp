@@ -97,14 +97,14 @@ TEST_F(Sessions, AMistakeInAStatementIsInternalAndTheSessionGoesOn) {
 }
 
 TEST_F(Sessions, NoServerIsUnavailableAndTheCallAfterItDoesNotWait) {
-  session nobody("host=/nonexistent user=rdev dbname=rdev", {});
+  session nobody("host=/nonexistent user=rdev dbname=rdev", {}, nullptr);
   EXPECT_EQ(fault_of(ask(nobody, "SELECT 1", effect::writes)), "unavailable") << "nothing can have been written";
   EXPECT_EQ(fault_of(ask(nobody, "SELECT 1", effect::writes)), "unavailable");
 }
 
 TEST_F(Sessions, ASingleWriteWhoseAnswerIsLostHasAnUnknownOutcome) {
   cutting_proxy proxy(db.conninfo());
-  session through(proxy.conninfo(), {});
+  session through(proxy.conninfo(), {}, nullptr);
   ASSERT_TRUE(ask(through, "CREATE TABLE t AS SELECT 1 AS x; SELECT 1"));
   proxy.swallow_the_next_answer();
   EXPECT_EQ(fault_of(ask(through, "INSERT INTO t VALUES (2) RETURNING x", effect::writes)), "unknown_outcome");
@@ -114,7 +114,7 @@ TEST_F(Sessions, ASingleWriteWhoseAnswerIsLostHasAnUnknownOutcome) {
 
 TEST_F(Sessions, ASingleReadWhoseAnswerIsLostIsUnavailable) {
   cutting_proxy proxy(db.conninfo());
-  session through(proxy.conninfo(), {});
+  session through(proxy.conninfo(), {}, nullptr);
   ASSERT_TRUE(ask(through, "SELECT 1"));
   proxy.swallow_the_next_answer();
   EXPECT_EQ(fault_of(ask(through, "SELECT 2")), "unavailable");
@@ -122,7 +122,7 @@ TEST_F(Sessions, ASingleReadWhoseAnswerIsLostIsUnavailable) {
 
 TEST_F(Sessions, ACommitWhoseAnswerIsLostHasAnUnknownOutcome) {
   cutting_proxy proxy(db.conninfo());
-  session through(proxy.conninfo(), {});
+  session through(proxy.conninfo(), {}, nullptr);
   const auto r = through.transact([&](pqxx::transaction_base& tx) {
     tx.exec("CREATE TABLE t AS SELECT 1 AS x");
     proxy.swallow_the_next_answer(); // that is the one to COMMIT
@@ -135,7 +135,7 @@ TEST_F(Sessions, ACommitWhoseAnswerIsLostHasAnUnknownOutcome) {
 
 TEST_F(Sessions, ATransactionThatIsCutBeforeItsCommitIsUnavailable) {
   cutting_proxy proxy(db.conninfo());
-  session through(proxy.conninfo(), {});
+  session through(proxy.conninfo(), {}, nullptr);
   const auto r = through.transact([&](pqxx::transaction_base& tx) {
     tx.exec("CREATE TABLE t AS SELECT 1 AS x");
     proxy.swallow_the_next_answer();

@@ -51,6 +51,7 @@ make_images() {
   # A project of people: other shells than busybox's, and git.
   busybox_root "$work/tools"
   copy_programs "$work/tools" /usr/bin/bash /usr/bin/dash /usr/bin/git
+  ln -s git "$work/tools/usr/bin/git-upload-pack"
   # What `repository` of a project can be filled from without a network.
   mkdir -p "$work/tools/usr/lib/git-core" "$work/tools/srv" "$work/repository"
   git -C "$work/repository" init -q -b main
@@ -59,6 +60,7 @@ make_images() {
   git -C "$work/repository" -c user.name=testbed -c user.email=testbed@localhost commit -qm 'the first'
   git clone -q --bare "$work/repository" "$work/tools/srv/repository.git"
   chmod -R a+rX "$work/tools/srv"
+  printf '[safe]\n\tdirectory = *\n' >"$work/tools/etc/gitconfig" # it belongs to root there
   image tools "$work/tools" '{"Env":["PATH=/usr/local/bin:/usr/bin:/bin"],"Cmd":["sh"],"WorkingDir":"/"}'
   image pause "$work/pause" '{"Entrypoint":["/pause"],"User":"65535:65535"}' # last: its presence says that all are made
   rm -rf "$work"

@@ -1,0 +1,69 @@
+// Connections to shims. containerd starts the processes of a container one after the other and takes a second for each
+// end that waits meanwhile once there are more than 32, so only a few connections to a pod are opened at once. A pod
+// that does not answer is left alone (circuits `pod:NAME`, and `kubernetes` for the API server).
+#pragma once
+
+#include "adapters/circuits.hpp"
+#include "adapters/kubernetes/attachment.hpp"
+#include "adapters/kubernetes/pods.hpp"
+
+#include <condition_variable>
+#include <memory>
+#include <string>
+
+namespace rdev::kubernetes {
+
+// A container in which commands can be started.
+struct place {
+  pod where;
+  shim_place shim;
+};
+
+inline bool same(const pod& a, const pod& b) {
+  return a.name == b.name && a.uid == b.uid && a.container_id == b.container_id;
+}
+
+class shim_calls {
+public:
+  struct opened {
+    std::shared_ptr<attachment> to;
+    std::string first; // record
+  };
+
+  shim_calls(std::string name_space, std::string run_folder, std::unique_ptr<exec_transport> execs,
+             std::shared_ptr<circuits> breakers);
+
+  // For one order.
+  [[nodiscard]] shim_channel channel() const;
+  // A connection that stays, once its first record has come; waits up to 15 s for its turn and as long for the record.
+  // Fault `unavailable`: nobody knows whether the order was taken.
+  result<opened> open(const place& where, const shim_channel& on, std::string order, std::array<std::uint64_t, 2> from,
+                      std::function<void()> changed);
+  // One that brings one record.
+  result<std::string> ask(const place& where, const shim_channel& on, std::string order);
+  // Whether the pod is worth an attempt.
+  [[nodiscard]] bool answers(const pod& where) const;
+  // There is no such pod any more.
+  void forget(const pod& where);
+  // Once this has returned nobody calls an attachment any more.
+  void stop();
+
+private:
+  struct both {
+    std::uint64_t api;
+    std::uint64_t pod;
+  };
+  result<both> admit(const pod& where);
+  result<done> take_turn(const std::string& pod);
+  void end_turn(const std::string& pod);
+
+  std::string name_space_;
+  std::string run_folder_;
+  std::shared_ptr<circuits> breakers_;
+  std::mutex mutex_;
+  std::condition_variable turn_ended_;
+  std::map<std::string, int> opening_; // by pod
+  std::unique_ptr<exec_transport> execs_;
+};
+
+} // namespace rdev::kubernetes
