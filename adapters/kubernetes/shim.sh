@@ -131,8 +131,8 @@ waiter() {
   now
   printf '%s %s %s %s %s ' "$code" $kind "$why" "$UP" $survivors 1<>"$D/code.tmp" && mv "$D/code.tmp" "$D/code"
   [ ! "$guard" ] || kill "$guard" 2>/dev/null
-  sleep 1
-  fix_sizes
+  # Not here: who waits for this shell holds a pipe open, and the pumps could not end.
+  { exec 8>&- 9>&-; sleep 1; fix_sizes; } &
 }
 
 # Ends the command when its time is up, also while no server lives.
@@ -152,10 +152,11 @@ runner() {
   exec 5>&1 7<&- >/dev/null 2>/dev/null 8>>"$D/out" 9>>"$D/err" || exit
   guard=
   if [ "$T" != 0 ]; then
-    watch_time 5>&- 8>&- 9>&- &
+    { exec 5>&- 8>&- 9>&-; watch_time; } &
     guard=$!
   fi
-  { { waiter; } 4>&6 6>&- | pump 8 out 5>&- 6>&-; } 6>&1 | pump 9 err 5>&-
+  # `exec` closes for good; of a redirection of a function or group the shell keeps a copy, which would hold the pipe open.
+  { { exec 4>&6 6>&-; waiter; } | { exec 5>&- 6>&-; pump 8 out; }; } 6>&1 | { exec 5>&-; pump 9 err; }
 }
 
 # ---- what the server sees of it
