@@ -59,7 +59,10 @@ public:
         calls_(config.name_space, config.run_folder, std::move(execs), std::move(breakers)),
         places_(calls_, *seen_, log,
                 {[this](const std::string& project, const auto& kept) { remember(project, kept); },
-                 [this] { forget_everywhere(); }}) {
+                 [this] {
+                   forget_everywhere();
+                   calls_.tidy();
+                 }}) {
   }
   ~kubernetes_runner() override {
     calls_.stop();

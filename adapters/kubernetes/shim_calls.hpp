@@ -1,6 +1,8 @@
-// Connections to shims. containerd starts the processes of a container one after the other and takes a second for each
-// end that waits meanwhile once there are more than 32, so only a few connections to a pod are opened at once. A pod
-// that does not answer is left alone (circuits `pod:NAME`, and `kubernetes` for the API server).
+// Connections to shims. To a pod in which something was done lately one is kept ready, with a shell that waits for its
+// order: the next order need not wait for a process to be started. containerd starts the processes of a container one
+// after the other and takes a second for each end that waits meanwhile once there are more than 32, so only a few
+// connections to a pod are opened at once. A pod that does not answer is left alone (circuits `pod:NAME`, and
+// `kubernetes` for the API server).
 #pragma once
 
 #include "adapters/circuits.hpp"
@@ -45,6 +47,8 @@ public:
   [[nodiscard]] bool answers(const pod& where) const;
   // There is no such pod any more.
   void forget(const pod& where);
+  // Lets go of connections that were kept ready for too long; call it every few seconds.
+  void tidy();
   // Once this has returned nobody calls an attachment any more.
   void stop();
 
@@ -54,6 +58,14 @@ private:
     std::uint64_t pod;
   };
   result<both> admit(const pod& where);
+  class spare;
+
+  std::shared_ptr<exec_session> connect(const pod& where, std::shared_ptr<exec_listener> listener);
+  std::shared_ptr<spare> take_spare(const pod& where);
+  void prepare_spare(const pod& where);
+  // What came of an order that was sent to a shell that waited for it; none: it is to be sent again, to another.
+  std::optional<opened> open_quickly(const place& where, const shim_channel& on, const std::string& order,
+                                     std::array<std::uint64_t, 2> from, const std::function<void()>& changed);
   result<done> take_turn(const std::string& pod);
   void end_turn(const std::string& pod);
 
@@ -62,7 +74,8 @@ private:
   std::shared_ptr<circuits> breakers_;
   std::mutex mutex_;
   std::condition_variable turn_ended_;
-  std::map<std::string, int> opening_; // by pod
+  std::map<std::string, int> opening_;                   // by pod
+  std::map<std::string, std::shared_ptr<spare>> spares_; // by container
   std::unique_ptr<exec_transport> execs_;
 };
 
