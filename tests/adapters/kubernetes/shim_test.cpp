@@ -350,7 +350,7 @@ TEST_P(Shim, CutsAnywhereLoseAndRepeatNothing) {
   std::string got;
   auto now = start(what);
   for (std::size_t cut = 0; cut < 10; ++cut) {
-    now.said->wait_for_output(1 + cut * 3000);
+    now.said->wait_for_output(1 + cut * 300);
     now.session->close();
     got += now.said->out();
     now = attach(what.id, {got.size(), 0});
