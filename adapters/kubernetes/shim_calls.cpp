@@ -134,6 +134,10 @@ result<shim_calls::opened> shim_calls::open(const place& where, const shim_chann
   const auto begin = std::chrono::steady_clock::now();
   auto to = std::make_shared<attachment>(on.nonce, where.shim, from, std::move(changed));
   auto session = connect(where.where, to);
+  if (!session) {
+    end_turn(where.where.name);
+    return failure{fault::unavailable, "the server stops"};
+  }
   session->send(std::move(order));
   to->use(std::move(session));
   auto first = to->first_record(answer_limit);
@@ -154,7 +158,12 @@ result<shim_calls::opened> shim_calls::open(const place& where, const shim_chann
 }
 
 std::shared_ptr<exec_session> shim_calls::connect(const pod& where, std::shared_ptr<exec_listener> listener) {
-  return execs_->open({name_space_, where.name, where.container, shim_argv()}, std::move(listener));
+  std::shared_ptr<exec_transport> execs;
+  {
+    std::lock_guard guard(ending_);
+    execs = execs_;
+  }
+  return execs ? execs->open({name_space_, where.name, where.container, shim_argv()}, std::move(listener)) : nullptr;
 }
 
 std::shared_ptr<shim_calls::spare> shim_calls::take_spare(const pod& where) {
@@ -174,7 +183,8 @@ void shim_calls::prepare_spare(const pod& where) {
     return;
   auto fresh = std::make_shared<spare>(where);
   fresh->session = connect(where, fresh);
-  spares_.emplace(container_of(where), std::move(fresh));
+  if (fresh->session)
+    spares_.emplace(container_of(where), std::move(fresh));
 }
 
 std::optional<shim_calls::opened> shim_calls::open_quickly(const place& where, const shim_channel& on,
@@ -232,7 +242,9 @@ void shim_calls::tidy() {
 }
 
 void shim_calls::stop() {
-  execs_.reset();
+  std::shared_ptr<exec_transport> last;
+  std::lock_guard guard(ending_);
+  last.swap(execs_);
 }
 
 } // namespace rdev::kubernetes

@@ -49,7 +49,8 @@ public:
   void forget(const pod& where);
   // Lets go of connections that were kept ready for too long; call it every few seconds.
   void tidy();
-  // Once this has returned nobody calls an attachment any more.
+  // Ends all connections, and every wait for one. Nobody calls an attachment any more once this and the calls under way
+  // have returned.
   void stop();
 
 private:
@@ -60,6 +61,7 @@ private:
   result<both> admit(const pod& where);
   class spare;
 
+  // None: it is over.
   std::shared_ptr<exec_session> connect(const pod& where, std::shared_ptr<exec_listener> listener);
   std::shared_ptr<spare> take_spare(const pod& where);
   void prepare_spare(const pod& where);
@@ -72,11 +74,12 @@ private:
   std::string name_space_;
   std::string run_folder_;
   std::shared_ptr<circuits> breakers_;
-  std::mutex mutex_;
+  std::mutex ending_;
+  std::shared_ptr<exec_transport> execs_; // none: it is over
+  std::mutex mutex_;                      // of what follows
   std::condition_variable turn_ended_;
   std::map<std::string, int> opening_;                   // by pod
   std::map<std::string, std::shared_ptr<spare>> spares_; // by container
-  std::unique_ptr<exec_transport> execs_;
 };
 
 } // namespace rdev::kubernetes

@@ -30,7 +30,7 @@ using tcp = net::ip::tcp;
 using error = beast::error_code;
 
 constexpr auto connect_limit = std::chrono::seconds(10); // for each step until the process runs
-constexpr auto silence_limit = std::chrono::seconds(30); // half of it: a ping
+constexpr auto silence_limit = std::chrono::seconds(12); // half of it: a ping
 constexpr std::size_t largest_message = 16 * 1024 * 1024;
 constexpr std::string_view both_protocols = "v5.channel.k8s.io, v4.channel.k8s.io";
 constexpr std::string_view old_protocol = "v4.channel.k8s.io";

@@ -5,8 +5,9 @@ import os from 'node:os';
 import path from 'node:path';
 import { after, before, describe, test } from 'node:test';
 
-import { sha256, waitFor } from '../e2e/support.mjs';
+import { waitFor } from '../e2e/support.mjs';
 import { apiServerLog, apply, auditLog, kubectl, leastPrivileged, makeProject, project, reaches, startServer, testbed } from './cluster.mjs';
+import { contract, counted, counting } from './contract.mjs';
 
 const id = `t${process.pid}`;
 const pod = `project-${id}-0`;
@@ -41,25 +42,8 @@ describe('projects in pods', { timeout: 600_000 }, () => {
     assert.equal(again.status, 409);
   });
 
-  test('both streams and the exit code come back', async () => {
-    const done = await shell('echo out; echo err >&2; id -u; pwd; exit 7');
-    assert.deepEqual([done.stdout.toString(), done.stderr.toString(), done.code], ['out\n1000\n/workspace\n', 'err\n', 7]);
-  });
-
-  for (const [what, argv, code] of [
-    ['nothing', ['true'], 0],
-    ['a kill', ['sh', '-c', 'kill -9 $$'], 137],
-    ['a program that is not there', ['no-such-program'], 127],
-    ['a file that is no program', ['/etc/passwd'], 126],
-  ])
-    test(`exit code of ${what}`, async () => {
-      assert.equal((await server.rdev(['run', id, '--', ...argv])).code, code);
-    });
-
-  test('20 MiB of random bytes arrive as they are', async () => {
-    const done = await shell('head -c 20971520 /dev/urandom | tee /workspace/random');
-    assert.equal(done.stdout.length, 20 * 1024 * 1024);
-    assert.equal((await shell('sha256sum </workspace/random')).stdout.toString().slice(0, 64), sha256(done.stdout));
+  test('a command runs in the workspace, as its user', async () => {
+    assert.equal((await shell('id -u; pwd')).stdout.toString(), '1000\n/workspace\n');
   });
 
   test('git and the agent run with prompt and environment', async () => {
@@ -72,47 +56,10 @@ describe('projects in pods', { timeout: 600_000 }, () => {
     assert.equal(seen.checkReceipts().stdout.toString(), "agent secret:\nit's a 'prompt'\n");
   });
 
-  test('50 at once', async () => {
-    const all = await Promise.all(Array.from({ length: 50 }, (_, i) => server.submit(`echo ${i}; echo e${i} >&2`, { project: id })));
-    const seen = await Promise.all(all.map((one) => server.follow(one, { project: id })));
-    seen.forEach((one, i) => {
-      const { stdout, stderr } = one.checkReceipts();
-      assert.deepEqual([stdout.toString(), stderr.toString()], [`${i}\n`, `e${i}\n`]);
-    });
-  });
-
-  const processes = async (mark) => (await kubectl('exec', pod, '--', 'sh', '-c', `grep -ls ${mark} /proc/[0-9]*/environ | wc -l`)).trim();
-
-  test('a cancel ends the whole tree in the pod', async () => {
-    const one = await server.submit("trap '' TERM; setsid sleep 1000 & sleep 1000 & echo ready; while :; do sleep 1; done", { project: id });
-    await server.follow(one, { project: id, until: (frame) => frame.event === 'output' });
-    assert.equal((await server.api('POST', `/commands/${one}/cancel`)).status, 202);
-    const view = await server.finished(one);
-    assert.deepEqual([view.status, view.survivors], ['cancelled', 0]);
-    assert.equal(await processes(one), '0');
-  });
-
-  test('a time-out does so, too', async () => {
-    const one = await server.submit('sleep 1000 & sleep 1000', { project: id, timeout_seconds: 1 });
-    const view = await server.finished(one);
-    assert.equal(view.status, 'timed_out');
-    assert.equal(await processes(one), '0');
-  });
-
-  const counting = (n) => `i=0; while [ $i -lt ${n} ]; do echo line $i; echo error $i >&2; i=$((i+1)); sleep 0.1; done; exit 3`;
-  const counted = (seen, n) => {
-    const { stdout, stderr } = seen.checkReceipts();
-    assert.equal(stdout.toString(), Array.from({ length: n }, (_, i) => `line ${i}\n`).join(''));
-    assert.equal(stderr.toString(), Array.from({ length: n }, (_, i) => `error ${i}\n`).join(''));
-    assert.deepEqual([seen.complete.exit_code, seen.complete.complete], [3, true]);
-  };
-
-  test('a command survives the death of the server', async () => {
-    const one = await server.submit(counting(60), { project: id });
-    await server.follow(one, { project: id, until: (frame) => frame.event === 'output' });
-    await server.kill9();
-    await server.start();
-    counted(await server.follow(one, { project: id }), 60);
+  contract({
+    server: () => server,
+    project: id,
+    processes: async (mark) => (await kubectl('exec', pod, '--', 'sh', '-c', `grep -ls ${mark} /proc/[0-9]*/environ | wc -l`)).trim(),
   });
 
   test('a restart of the API server, which cuts all connections, loses and repeats nothing', async () => {

@@ -1,0 +1,160 @@
+// Commands in pods of a scripted cluster: the contract, and the faults that a real cluster shows rarely.
+import assert from 'node:assert/strict';
+import fs from 'node:fs';
+import { after, before, beforeEach, describe, test } from 'node:test';
+
+import { Server, isRoot, sha256, sleep, waitFor } from '../e2e/support.mjs';
+import { contract, counted, counting } from './contract.mjs';
+import { FakeCluster } from './fake_cluster.mjs';
+
+const skip = !isRoot && 'pods of the scripted cluster need root (unshare, nsenter)';
+const id = 'demo';
+
+const startOn = (cluster, env = {}) => Server.start({
+  env: { KUBECONFIG: cluster.kubeconfig, RDEV_RUNNER_KIND: 'kubernetes', RDEV_KUBERNETES_IMAGE: 'any:1', RDEV_KUBERNETES_RUN_DIR: cluster.runDir, RDEV_COMMANDS_KILL_GRACE: '1s', ...env },
+});
+const runs = (server) => waitFor('the project runs', async () => (await server.api('GET', `/projects/${id}`)).data?.status === 'running');
+const livingOf = (mark) => fs.readdirSync('/proc').filter((pid) => {
+  try {
+    return /^\d+$/.test(pid) && fs.readFileSync(`/proc/${pid}/environ`, 'latin1').includes(mark);
+  } catch {
+    return false;
+  }
+}).length;
+
+for (const knowsV5 of [false, true])
+  describe(`a scripted cluster ${knowsV5 ? 'of today' : 'that knows no v5'}`, { timeout: 300_000, skip }, () => {
+    let cluster;
+    let server;
+    before(async () => {
+      cluster = await FakeCluster.start({ knowsV5 });
+      server = await startOn(cluster);
+      assert.equal((await server.api('POST', '/projects', { id })).status, 201);
+      await runs(server);
+    });
+    after(async () => {
+      await server?.close();
+      cluster?.close();
+    });
+
+    contract({ server: () => server, project: id, processes: async (mark) => String(livingOf(mark)) });
+
+    test('the sub-protocols that are offered', () => {
+      assert.equal(cluster.offers[0], 'v5.channel.k8s.io, v4.channel.k8s.io');
+      assert.equal(cluster.offers.at(-1), knowsV5 ? 'v5.channel.k8s.io, v4.channel.k8s.io' : 'v4.channel.k8s.io');
+    });
+  });
+
+describe('faults of a cluster', { timeout: 600_000, skip }, () => {
+  let cluster;
+  let server;
+  before(async () => {
+    cluster = await FakeCluster.start();
+    server = await startOn(cluster);
+    assert.equal((await server.api('POST', '/projects', { id })).status, 201);
+    await runs(server);
+  });
+  after(async () => {
+    await server?.close();
+    cluster?.close();
+  });
+  beforeEach(() => cluster.cutAll()); // no connection of before is left, nor one that was kept ready
+
+  const big = 'i=0; while [ $i -lt 20000 ]; do echo "line $i of twenty thousand"; i=$((i+1)); done';
+  const whole = Array.from({ length: 20000 }, (_, i) => `line ${i} of twenty thousand\n`).join('');
+  const comesWhole = async (faults, command = big, expected = whole) => {
+    cluster.faults.exec = faults;
+    const one = await server.submit(command, { project: id });
+    const seen = await server.follow(one, { project: id });
+    assert.equal(sha256(seen.checkReceipts().stdout), sha256(Buffer.from(expected)));
+    assert.equal(seen.complete.exit_code, 0);
+    assert.deepEqual(cluster.faults.exec, [], 'each fault was met');
+  };
+
+  test('a tail that is dropped with Success is fetched again', () => comesWhole([{ dropAfter: 100_000 }]));
+  test('so is one that is dropped at the very end', () => comesWhole([{ dropAfter: whole.length + 30 }]));
+  test('connections that are cut again and again', () => comesWhole([10, 50, 1000, 70_000, 3, 200_000].map((cutAfter) => ({ cutAfter }))));
+  test('a connection that is cut before its first record', () => comesWhole([{ cutAfter: 0 }, { cutAfter: 1 }]));
+  test('frames of one byte', () => comesWhole([{ drip: true }], 'seq 1 2000', Array.from({ length: 2000 }, (_, i) => `${i + 1}\n`).join('')));
+  test('a connection that stands still in the middle is given up', () => comesWhole([{ freezeAfter: 100_000 }]));
+  test('a connection that says nothing at all is given up', () => comesWhole([{ freezeAfter: 0 }]));
+  test('429, 500 and a broken answer to an exec', () => comesWhole([
+    { refuse: '429 Too Many Requests', body: '{"kind":"Status","code":429,"reason":"TooManyRequests"}' },
+    { refuse: '500 Internal Server Error', body: 'container not found' }, { refuse: '200 OK', body: 'what?' },
+  ]));
+
+  test('a watch whose place is too old begins anew', async () => {
+    const lists = () => cluster.seen.filter((line) => line.startsWith('GET') && line.endsWith('/pods')).length;
+    await waitFor('there is a watch', () => cluster.watches.size === 2);
+    const before = lists();
+    cluster.expireWatches();
+    await waitFor('it lists anew, and watches', () => lists() >= before + 2 && cluster.watches.size === 2);
+    assert.ok(lists() < before + 10, 'not in a hurry');
+    const pod = cluster.pods.get(`project-${id}-0`);
+    pod.first.kill('SIGKILL');
+    await waitFor('the restart is seen', async () => (await server.api('GET', `/projects/${id}`)).data.restarts > 0);
+  });
+
+  test('a container that is restarted leaves its commands lost; queued ones go on', async () => {
+    await runs(server);
+    const one = await server.submit('echo before; sleep 1000', { project: id });
+    await server.follow(one, { project: id, until: (frame) => frame.event === 'output' });
+    cluster.pods.get(`project-${id}-0`).first.kill('SIGKILL');
+    const view = await server.finished(one, 60_000);
+    assert.deepEqual([view.status, view.reason], ['lost', 'the container was restarted']);
+    assert.equal(livingOf(one), 0);
+    const next = await server.submit('echo after', { project: id });
+    assert.equal((await server.follow(next, { project: id })).checkReceipts().stdout.toString(), 'after\n');
+  });
+
+  test('429 to pod control is a 503 that may be repeated', async () => {
+    cluster.faults.status.push(['POST', /statefulsets/, 429, 'TooManyRequests']);
+    const refused = await server.api('POST', '/projects', { id: 'busy' });
+    assert.deepEqual([refused.status, refused.error.code], [503, 'SERVICE_UNAVAILABLE']);
+    assert.ok(Number(refused.headers.get?.('retry-after') ?? refused.headers['retry-after']) >= 1);
+    assert.equal((await server.api('POST', '/projects', { id: 'busy' })).status, 201);
+    assert.equal((await server.api('DELETE', '/projects/busy')).status, 200);
+  });
+
+  test('an API server that fails is left alone; pod control says so, commands are taken and wait', async () => {
+    cluster.faults.status = Array.from({ length: 1000 }, () => ['POST', /statefulsets/, 500, 'InternalError']);
+    const state = async () => /^rdev_circuit_state\{name="kubernetes"\} (\d)$/m.exec((await server.api('GET', '/metrics')).text)?.[1];
+    await waitFor('its circuit opens', async () => {
+      assert.equal((await server.api('POST', '/projects', { id: 'failing' })).status, 503);
+      return (await state()) === '2';
+    });
+    assert.equal((await server.api('GET', '/ready')).json.checks.kubernetes.status, 'open');
+    const asked = cluster.seen.length;
+    assert.equal((await server.api('POST', '/projects', { id: 'failing' })).status, 503);
+    assert.equal(cluster.seen.length, asked, 'nobody asked the API server');
+    cluster.faults.status = [];
+    const one = await server.submit('echo waited', { project: id });
+    assert.equal((await server.follow(one, { project: id })).checkReceipts().stdout.toString(), 'waited\n');
+    await waitFor('it is well again', async () => (await state()) === '0');
+  });
+
+  test('a pod that does not answer is left alone, and its queue is kept', async () => {
+    cluster.faults.exec = Array.from({ length: 40 }, () => ({ refuse: '500 Internal Server Error', body: 'no' }));
+    const all = await Promise.all(Array.from({ length: 10 }, (_, i) => server.submit(`echo ${i}`, { project: id })));
+    const name = `pod:project-${id}-0`;
+    await waitFor('its circuit opens', async () => new RegExp(`^rdev_circuit_state\\{name="${name}"\\} [12]$`, 'm').test((await server.api('GET', '/metrics')).text));
+    cluster.faults.exec = [];
+    const seen = await Promise.all(all.map((one) => server.follow(one, { project: id })));
+    seen.forEach((one, i) => assert.equal(one.checkReceipts().stdout.toString(), `${i}\n`));
+  });
+
+  test('a cut of everything, again and again, loses and repeats nothing', async () => {
+    const one = await server.submit(counting(60), { project: id });
+    let ended = false;
+    const cutting = (async () => {
+      while (!ended) {
+        await sleep(250); // between two cuts something must get through
+        cluster.cutAll();
+      }
+    })();
+    const seen = await server.follow(one, { project: id });
+    ended = true;
+    await cutting;
+    counted(seen, 60);
+  });
+});
