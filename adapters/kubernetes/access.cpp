@@ -4,6 +4,7 @@
 
 #include <yaml-cpp/yaml.h>
 
+#include <algorithm>
 #include <charconv>
 #include <cstdlib>
 #include <filesystem>
@@ -131,11 +132,20 @@ private:
         return complain("the server of cluster '" + name + "' has a wrong port");
       authority = authority.substr(0, colon);
     }
-    if (authority.size() > 2 && authority.front() == '[' && authority.back() == ']')
+    const bool v6 = authority.size() > 2 && authority.front() == '[' && authority.back() == ']';
+    if (v6)
       authority = authority.substr(1, authority.size() - 2);
     out_.host = authority;
-    if (out_.host.empty())
+    const auto known = [](std::string_view text, std::string_view signs) {
+      return std::all_of(text.begin(), text.end(), [&](char c) {
+        return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') ||
+               signs.find(c) != std::string_view::npos;
+      });
+    };
+    if (out_.host.empty() || !known(out_.host, v6 ? ":." : "-._"))
       complain("the server of cluster '" + name + "' names no host");
+    if (!known(out_.base_path, "/-._~%"))
+      complain("the server of cluster '" + name + "' has a wrong path");
   }
 
   void read_user(const YAML::Node& user, const std::string& name) {

@@ -5,13 +5,15 @@
 #include <algorithm>
 #include <array>
 #include <charconv>
+#include <utility>
 
 namespace rdev::kubernetes {
 
 namespace {
 
-constexpr std::uint64_t block = 512;               // of `ulimit -f`
-constexpr std::int64_t no_limit = 999'999'999'999; // seconds
+constexpr std::size_t longest_record = std::size_t{4} << 20U; // of a greeting: some hundred thousand ids
+constexpr std::uint64_t block = 512;                          // of `ulimit -f`
+constexpr std::int64_t no_limit = 999'999'999'999;            // seconds
 
 std::string quoted(std::string_view text) {
   std::string out = "'";
@@ -230,6 +232,8 @@ record_splitter::taken record_splitter::take(std::string_view more) {
     const auto end = held_.find('\n', at);
     if (end == std::string::npos) {
       held_.erase(0, at);
+      if (held_.size() > longest_record)
+        out.bytes += std::exchange(held_, {}); // that is no record
       return out;
     }
     out.record = held_.substr(at + mark_.size(), end - at - mark_.size());

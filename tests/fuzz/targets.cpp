@@ -6,6 +6,9 @@
 #include "adapters/http/request_reader.hpp"
 #include "adapters/http/routes.hpp"
 #include "adapters/json/json.hpp"
+#include "adapters/kubernetes/access.hpp"
+#include "adapters/kubernetes/discovery.hpp"
+#include "adapters/kubernetes/shim_protocol.hpp"
 #include "config/settings.hpp"
 #include "config/units.hpp"
 #include "messages/values/addresses.hpp"
@@ -216,6 +219,64 @@ void settings_text(std::string_view input) {
   }
 }
 
+// ---- kubernetes
+void kubeconfigs(std::string_view input) {
+  const auto got = kubernetes::parse_kubeconfig(std::string(input), "/nonexistent", "");
+  if (!got)
+    return must(got.error().code == fault::invalid && !got.error().message.empty(), "a refusal says what to mend");
+  must(!got->host.empty() && got->port != 0, "there is somebody to ask");
+  must(got->host.find_first_of(" /@?#\r\n") == std::string::npos, "a host is a name or an address");
+  must(got->base_path.find_first_of(" ?#\r\n") == std::string::npos, "a path is a path");
+}
+
+void cluster_objects(std::string_view input) {
+  const auto parsed = json::parse(input);
+  const auto* object = std::get_if<json::value>(&parsed);
+  if (object == nullptr)
+    return;
+  (void)kubernetes::read_stateful_set(*object);
+  const auto strict = kubernetes::read_pod(*object, false);
+  const auto adopted = kubernetes::read_pod(*object, true);
+  must(!strict || adopted, "who takes others' pods takes ours, too");
+  if (!adopted)
+    return;
+  must(valid_project_id(adopted->what.id) && !adopted->name.empty(), "a pod belongs to a project");
+  must(!adopted->usable || (adopted->container_runs && !adopted->leaving && !adopted->container_id.empty()),
+       "commands are started only where something runs");
+}
+
+// All records that come, and the bytes between them.
+std::string said(std::string_view input, std::size_t piece) {
+  kubernetes::record_splitter splitter("0123456789abcdef");
+  std::string bytes;
+  std::string records;
+  while (!input.empty()) {
+    const auto part = input.substr(0, piece);
+    input.remove_prefix(part.size());
+    for (auto got = splitter.take(part);; got = splitter.take({})) {
+      bytes += got.bytes;
+      if (!got.record)
+        break;
+      must(got.record->find('\n') == std::string::npos, "a record is a line");
+      records += std::to_string(bytes.size()) + " " + *got.record + "\n";
+    }
+  }
+  return records;
+}
+
+void shim_records(std::string_view input) {
+  must(said(input, 1) == said(input, 4096) && said(input, 7) == said(input, 4096),
+       "it does not matter how the bytes were cut");
+  const kubernetes::shim_place here{"m.1.b", std::chrono::milliseconds(5)};
+  if (const auto got = kubernetes::parse_state(input, here)) {
+    must(got->state != run_state::exited || (got->ended_ago && *got->ended_ago >= std::chrono::milliseconds(0)),
+         "an end lies in the past");
+    must(got->signal >= 0, "a signal has a number");
+  }
+  if (const auto got = kubernetes::parse_greeting(input))
+    must(!got->mark.empty(), "a place has a mark");
+}
+
 constexpr std::array<std::string_view, 3> id_seeds{
     "cmd_01j9x2k4e7f8g9h0j1k2m3n4p5", "0192f0c1-7a2b-7c3d-8e4f-0123456789ab", "cmd_7zzzzzzzzzzzzzzzzzzzzzzzzz"};
 constexpr std::array<std::string_view, 2> time_seeds{"2026-11-23T08:19:58.123456Z", "2024-02-29T00:00:00Z"};
@@ -252,7 +313,28 @@ constexpr std::array<std::string_view, 8> request_seeds{
     "POST /a HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\nContent-Length: 3\r\n\r\nabc"};
 constexpr std::array<std::string_view, 5> settings_seeds{"127.0.0.1:8080", "[::1]:0", "30m", "16KiB", "10.0.0.0/8,::1"};
 
-constexpr std::array<target, 12> all{{{"ids", ids, id_seeds},
+constexpr std::array<std::string_view, 3> kubeconfig_seeds{
+    "apiVersion: v1\nkind: Config\ncurrent-context: a\ncontexts: [{name: a, context: {cluster: c, user: u, namespace: "
+    "n}}]\n"
+    "clusters: [{name: c, cluster: {server: \"https://[::1]:6443/base\", certificate-authority-data: YWJj}}]\n"
+    "users: [{name: u, user: {token: secret}}]\n",
+    "current-context: a\ncontexts:\n- name: a\n  context: &x {cluster: c, user: u}\n- <<: *x\nclusters:\n- name: c\n"
+    "  cluster: {server: https://h, insecure-skip-tls-verify: true}\n",
+    "users: [{name: u, user: {exec: {command: x}}}]\ncurrent-context: b\n"};
+constexpr std::array<std::string_view, 2> object_seeds{
+    R"({"metadata":{"name":"p-0","uid":"u","labels":{"rdev.orchard9.ai/project":"true","rdev.orchard9.ai/project-id":"demo","app.kubernetes.io/managed-by":"rdev"}},"spec":{"replicas":1,"containers":[{"name":"project"}]},"status":{"phase":"Running","containerStatuses":[{"name":"project","ready":true,"restartCount":1,"containerID":"containerd://c","state":{"running":{}}}]}})",
+    R"({"metadata":{"name":"p-0","deletionTimestamp":"x","annotations":{"rdev.orchard9.ai/labels":"{\"a\":\"b\"}"},"labels":{"rdev.orchard9.ai/project":"true","rdev.orchard9.ai/project-id":"demo"}},"status":{"phase":"Pending","conditions":[{"type":"PodScheduled","status":"False","reason":"Unschedulable"}],"initContainerStatuses":[{"name":"clone","state":{"waiting":{"reason":"X"}},"lastState":{"terminated":{"exitCode":128,"message":"m"}}}]}})"};
+constexpr std::array<std::string_view, 6> record_seeds{
+    "new exited 137 signal cancel 12.34 0",
+    "end exited 0 exit - 99.99 0 ; 3 3 0 0 whole",
+    "lost the pod was deleted",
+    "here m.12.b 1234.56 cmd_01j9x2k4e7f8g9h0j1k2m3n4p5 x",
+    "end lost why ; 1 2 3 4 short",
+    "abc\036RDEV 0123456789abcdef running\nbytes\036RDEV 0123456789abcdeX no\n\036RDEV 0123456789abcdef end running ; "
+    "1 1 0 0 "
+    "whole\n"};
+
+constexpr std::array<target, 15> all{{{"ids", ids, id_seeds},
                                       {"times", times, time_seeds},
                                       {"addresses", addresses, address_seeds},
                                       {"event_ids", event_ids, event_seeds},
@@ -263,7 +345,10 @@ constexpr std::array<target, 12> all{{{"ids", ids, id_seeds},
                                       {"bodies", bodies, body_seeds},
                                       {"request_lines", request_lines, line_seeds},
                                       {"requests", requests, request_seeds},
-                                      {"settings_text", settings_text, settings_seeds}}};
+                                      {"settings_text", settings_text, settings_seeds},
+                                      {"kubeconfigs", kubeconfigs, kubeconfig_seeds},
+                                      {"cluster_objects", cluster_objects, object_seeds},
+                                      {"shim_records", shim_records, record_seeds}}};
 
 } // namespace
 
