@@ -4,14 +4,17 @@
 //   --minutes N    begins no further run after N minutes (default: one run)
 //   --seed N       of the first run; the next ones count on (default: random)
 //   --commands N, --strikes N
+//   --pods real|scripted   commands run in pods of the testbed (RDEV_TEST_KUBECONFIG) or of the scripted cluster, and the
+//                  cluster has troubles of its own meanwhile: cut connections, restarts of its parts, dropped tails
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
 
 import { chaos } from '../cluster/chaos.mjs';
 import { testSeed } from '../e2e/support.mjs';
+import { RealPods, ScriptedPods } from '../kubernetes/pods_world.mjs';
 
 const { values } = parseArgs({
-  options: Object.fromEntries(['minutes', 'seed', 'commands', 'strikes'].map((name) => [name, { type: 'string' }])),
+  options: Object.fromEntries(['minutes', 'seed', 'commands', 'strikes', 'pods'].map((name) => [name, { type: 'string' }])),
 });
 const given = (name, otherwise) => {
   const value = Number(values[name] ?? otherwise);
@@ -53,6 +56,7 @@ const line = (cells) => cells.map((cell) => String(cell).padStart(10)).join(' ')
 const total = Object.fromEntries(Object.keys(columns).map((name) => [name, 0]));
 const hits = {};
 const byStatus = {};
+const troubles = {};
 const add = (into, from) => {
   for (const [name, n] of Object.entries(from)) into[name] = (into[name] ?? 0) + n;
 };
@@ -63,7 +67,9 @@ const begin = Date.now();
 let runs = 0;
 let missed = 0; // failpoints that a run of the whole form did not hit
 do {
-  const summary = await chaos({ seed: first + runs++, ...size });
+  const pods = await { real: RealPods, scripted: ScriptedPods }[values.pods]?.start();
+  const summary = await chaos({ seed: first + runs++, ...size, pods }).finally(() => pods?.close());
+  add(troubles, summary.troubles ?? {});
   console.log(line(Object.values(columns).map((of) => of(summary))));
   for (const { rule, command, message } of summary.violations) console.log(`  ${rule}: ${command ?? ''} ${message}`);
   for (const text of summary.evidence) console.log(`    ${text}`);
@@ -77,6 +83,7 @@ do {
 
 console.log(line(Object.values({ ...total, seed: 'all' })));
 console.log(`\nends: ${JSON.stringify(byStatus)}`);
+if (values.pods) console.log(`troubles of the cluster: ${JSON.stringify(troubles)}`);
 if (Object.keys(hits).length === 0) console.log('failpoints: none are compiled in');
 else console.log(`failpoints: ${JSON.stringify(hits)}`);
 console.log(`${runs} histories, ${total.illegal === 0 ? 'all legal' : `${total.illegal} VIOLATIONS`}`);

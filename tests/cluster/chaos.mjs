@@ -1,5 +1,6 @@
-// Clients submit, read and cancel commands while a striker kills and freezes the nodes that serve them: first one node,
-// then two on one database and one folder of commands. What everybody saw goes to the history checker.
+// Clients submit, read and cancel commands, in folders of this machine or in pods, while a striker kills and freezes the
+// nodes that serve them: first one node, then two on one database and one place of commands. What everybody saw goes to
+// the history checker.
 import { commandLine, waitFor } from '../e2e/support.mjs';
 import { Clients } from './clients.mjs';
 import { Cluster } from './cluster.mjs';
@@ -74,6 +75,7 @@ function summaryOf(history, { plan, cluster, clients, striker }) {
   return {
     commands: commands.filter((command) => idOf(command) !== undefined).length,
     strikes: striker.strikes,
+    troubles: cluster.pods?.troubles,
     missed: [...new Set(plan.arms.map(({ name }) => name))].filter((name) => !striker.strikes.failpoint[name]),
     struck: striker.struck,
     byStatus,
@@ -92,21 +94,24 @@ function summaryOf(history, { plan, cluster, clients, striker }) {
 // One run and its verdict. `failpoints` are the names that restarts are armed with, `rounds` times each; by default all
 // of the server, if it has any compiled in.
 export async function chaos({
-  seed, commands = 200, strikes = 40, atOnce = 6, failpoints, rounds = 2, twoNodes = true, log = () => {},
+  seed, commands = 200, strikes = 40, atOnce = 6, failpoints, rounds = 2, twoNodes = true, log = () => {}, pods,
 }) {
   const begin = Date.now();
   const names = failpoints ?? ((await hasFailpoints()) ? serverFailpoints : []);
   const plan = makePlan({ seed, commands, strikes, failpoints: names, rounds, twoNodes });
-  const cluster = await Cluster.start({ shared: twoNodes, env: nodeEnv });
+  const cluster = await Cluster.start({ shared: twoNodes, env: nodeEnv, pods });
   try {
     const blob = makeBlob(seed);
     const node = await cluster.add().start();
+    await pods?.prepare(node);
     node.put('blob', blob);
     node.put('ledger', '');
     const clients = new Clients(plan, cluster, blob);
     const striker = new Striker(plan, cluster, clients, log);
     clients.begin(atOnce);
+    pods?.begin(log);
     await striker.strikeAll();
+    await pods?.rest();
     await clients.end(90_000);
     await dustSettles(cluster).catch((error) => clients.said.push(error.message));
     const processes = cluster.processes().map((pid) => ({ pid, what: commandLine(pid).join(' ') }));

@@ -37,10 +37,16 @@ class Node extends Server {
     return this.lives && stopped(this.pid);
   }
   get runDir() {
-    return path.join(this.runnerDir, 'run');
+    return this.#cluster.pods?.runDir ?? path.join(this.runnerDir, 'run');
   }
   projectDir(id = 'demo') {
-    return path.join(this.runnerDir, 'projects', id);
+    return this.#cluster.pods?.projectDir() ?? path.join(this.runnerDir, 'projects', id);
+  }
+  put(name, bytes, project) {
+    const file = super.put(name, bytes, project);
+    const user = this.#cluster.pods?.user; // the workspace itself may be somebody else's there
+    if (user !== undefined) fs.chownSync(file, user, user);
+    return file;
   }
   lines(name, project) {
     return this.take(name, project)?.toString().split('\n').slice(0, -1) ?? [];
@@ -134,9 +140,10 @@ export class Cluster {
 
   // Without any node yet. `proxied`: the nodes reach PostgreSQL through a proxy, which also lets it come back on
   // another port. `shared`: the nodes share one folder of commands, as nodes of one machine do. `databaseDir`: where
-  // PostgreSQL has its data.
-  static async start({ proxied = false, shared = true, databaseDir, env = {} } = {}) {
+  // PostgreSQL has its data. `pods`: commands run in pods (tests/kubernetes/pods_world.mjs).
+  static async start({ proxied = false, shared = true, databaseDir, env = {}, pods } = {}) {
     const cluster = new Cluster();
+    cluster.pods = pods;
     try {
       await cluster.#open({ proxied, shared, databaseDir, env });
     } catch (error) {
@@ -164,6 +171,7 @@ export class Cluster {
       RDEV_ADMIN_KEY: `administrator-${randomBytes(16).toString('hex')}`,
       RATE_LIMIT_RPS: '0',
       RDEV_COMMANDS_KILL_GRACE: '1s',
+      ...this.pods?.env,
       ...env,
     };
   }
@@ -193,6 +201,7 @@ export class Cluster {
 
   // What lives of commands: their processes and the shims over them.
   processes() {
+    if (this.pods) return this.pods.processes();
     const servers = new Set(this.nodes.map(({ pid }) => pid));
     const folders = [...new Set(this.nodes.map(({ runnerDir }) => runnerDir))];
     const marked = (pid) => environmentOf(pid).some((entry) => entry.includes(this.mark));

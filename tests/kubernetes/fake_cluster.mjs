@@ -28,6 +28,8 @@ class Pod {
     this.volume = path.join(cluster.folder, this.uid); // an emptyDir: it outlives the container
     fs.mkdirSync(this.volume);
     fs.chmodSync(this.volume, 0o777);
+    this.workspace = path.join(cluster.folder, `${this.uid}-workspace`);
+    fs.mkdirSync(this.workspace);
     this.restarts = -1;
     this.boot();
   }
@@ -227,7 +229,7 @@ users: [{name: fake, user: {token: ${token}}}]
   // the end is a Success all the same; `freezeAfter` bytes nothing is sent any more and nothing read, without an end; `drip`:
   // frames of one byte.
   speak(connection, pod, argv, fault) {
-    const child = spawn('nsenter', ['-t', String(pod.pid), '-p', '-m', '--', ...argv], { stdio: 'pipe' });
+    const child = spawn('nsenter', ['-t', String(pod.pid), '-p', '-m', `--wd=${pod.workspace}`, '--', ...argv], { stdio: 'pipe' });
     let sent = 0;
     let frozen = false;
     const freeze = () => {
