@@ -217,6 +217,9 @@ supervisor::parts parts_of(const house& h, const settings& s) {
   out.command_queue.scope = h.processes->scope();
   out.command_queue.start_intent = h.processes->boot_tag();
   out.command_queue.places = [processes = h.processes] { return processes->places(); };
+  out.queries.why_waits = [processes = h.processes](const std::string& project) {
+    return processes->why_waits(project);
+  };
   out.command_queue.max_running = s.commands.max_running;
   out.command_queue.max_running_per_project = s.commands.max_running_per_project;
   out.command_queue.default_timeout = duration_cast<seconds>(s.commands.default_timeout);
@@ -322,6 +325,10 @@ int run_house(house& h, const settings& s, const sigset_t& ending) {
     if (auto runner = peers.get<runner::actor>())
       caf::anon_send(runner, runner::changed{id});
   });
+  h.projects->watch([&peers](const project& now) {
+    if (auto control = peers.get<pod_control::actor>())
+      caf::anon_send(control, pod_control::seen{now});
+  });
   const auto boss = system.spawn(supervisor::behavior, around, parts_of(h, s));
   wait_for_ready(self, boss);
   int code = exit_good;
@@ -345,6 +352,7 @@ int run_house(house& h, const settings& s, const sigset_t& ending) {
     }
   }
   h.processes->watch({});
+  h.projects->watch({});
   self->send(boss, supervisor::stop{});
   return code;
 }

@@ -200,6 +200,14 @@ caf::result<recorded> state::on_record(const record& what) {
   return recorded{};
 }
 
+void state::on_observe(const observe& what) {
+  auto news = store->observe(what.what);
+  if (!news)
+    around.fault("command_queue", news.error());
+  else if (*news)
+    self->send(around.peers->get<webhooks::actor>(), webhooks::committed{{}});
+}
+
 caf::result<looked_up> state::on_look_up(const look_up& what) {
   auto hit = store->find_idempotent(what.family, what.from, what.key);
   if (!hit)
@@ -264,6 +272,7 @@ self_actor::behavior_type behavior(self_actor::stateful_pointer<state> self, sur
       [=](const cancel& what) { return self->state.on_cancel(what); },
       [=](complete& what) { return self->state.on_complete(what); },
       [=](const record& what) { return self->state.on_record(what); },
+      [=](const observe& what) { self->state.on_observe(what); },
       [=](const look_up& what) { return self->state.on_look_up(what); },
       [=](const load& what) { self->state.on_load(what); },
       [=](rest) { self->state.resting = true; },

@@ -49,6 +49,7 @@ struct state {
   caf::result<cancelled> on_cancel(const cancel& what);
   complete_reply on_complete(complete& what);
   caf::result<recorded> on_record(const record& what);
+  void on_observe(const observe& what);
   caf::result<looked_up> on_look_up(const look_up& what);
   void on_load(const load& what);
   void on_flush();

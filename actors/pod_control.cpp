@@ -191,6 +191,7 @@ void state::remove_now(const request& asked, const project& what, reply promise)
   auto gone = what;
   gone.status = project_status::stopped;
   gone.reason = "deleted";
+  healthy.erase(what.id);
   record(asked, "project.deleted", gone, what, promise);
 }
 
@@ -203,6 +204,19 @@ void state::record(const request& asked, const std::string& event, const project
             [promise](caf::error& e) mutable { promise.deliver(std::move(e)); });
 }
 
+void state::on_seen(const seen& what) {
+  const auto& now = what.what;
+  self->send(around.peers->get<streams::actor>(), streams::project_changed{now});
+  const bool well = now.status == project_status::running;
+  if (!well && now.status != project_status::unhealthy)
+    return; // on its way
+  if (const auto known = healthy.find(now.id); known != healthy.end() && known->second == well)
+    return;
+  healthy[now.id] = well;
+  self->send(around.peers->get<command_queue::actor>(),
+             command_queue::observe{{now.id, well, now.reason.value_or("")}});
+}
+
 actor::behavior_type behavior(actor::stateful_pointer<state> self, surroundings around,
                               std::shared_ptr<project_host> host) {
   self->state.around = around;
@@ -210,6 +224,7 @@ actor::behavior_type behavior(actor::stateful_pointer<state> self, surroundings 
   return {
       [=](const locate& what) { return self->state.on_locate(what); },
       [=](request& asked) { return self->state.on_request(asked); },
+      [=](const seen& what) { self->state.on_seen(what); },
   };
 }
 

@@ -8,6 +8,7 @@
 #include <caf/typed_response_promise.hpp>
 
 #include <functional>
+#include <map>
 #include <memory>
 
 namespace rdev::pod_control {
@@ -19,6 +20,7 @@ struct state {
   }
   caf::result<answer<project>> on_locate(const locate& what);
   reply on_request(request& asked);
+  void on_seen(const seen& what);
 
   result<answer<outcome>> list(const request& asked, const list_projects& what);
   result<answer<outcome>> show(const std::string& id);
@@ -34,6 +36,7 @@ struct state {
   actor::base* self;
   surroundings around;
   std::shared_ptr<project_host> host;
+  std::map<std::string, bool> healthy; // what was last said to COMMAND QUEUE
   const char* name = "pod_control";
 };
 

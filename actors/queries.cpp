@@ -37,6 +37,13 @@ result<answer<command_view>> state::visible(const request& asked, const command_
   return answer<command_view>(std::move(**found));
 }
 
+void state::explain(command_view& command) const {
+  if (command.status != command_status::queued || !settings.why_waits)
+    return;
+  if (auto why = settings.why_waits(command.project); !why.empty())
+    command.waiting_for = std::move(why);
+}
+
 result<bool> state::gone(const command_view& command) {
   if (!command.result || command.result->out.bytes + command.result->err.bytes == 0)
     return false;
@@ -49,7 +56,11 @@ result<bool> state::gone(const command_view& command) {
 result<answer<outcome>> state::list(const request& asked, list_commands what) {
   if (what.project && !asked.who.sees_project(*what.project))
     return answer<outcome>(refusal{refusal_code::forbidden, "the key is not bound to this project", {}, {}});
-  return as_outcome(store->list(what, asked.who.project_ids));
+  auto found = store->list(what, asked.who.project_ids);
+  if (found)
+    for (auto& one : found->items)
+      explain(one);
+  return as_outcome(std::move(found));
 }
 
 result<answer<outcome>> state::open(const request& asked, const open_stream& what) {
@@ -106,6 +117,7 @@ caf::result<answer<outcome>> state::on_request(const request& asked) {
       return as_outcome(store->chunks(*chunks));
     if (bytes != nullptr)
       return as_outcome(store->bytes(*bytes, settings.page_bytes));
+    explain(**command);
     return answer<outcome>(outcome(std::move(**command)));
   }();
   if (!answered) {

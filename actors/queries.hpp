@@ -6,6 +6,7 @@
 
 #include <caf/stateful_actor.hpp>
 
+#include <functional>
 #include <memory>
 
 namespace rdev::queries {
@@ -14,6 +15,8 @@ struct config {
   std::size_t page_bytes = 512 * 1024;       // of output in one page
   std::size_t event_page_bytes = 256 * 1024; // the same, of a page of events: frames are larger than what they hold
   std::chrono::milliseconds gauge_interval{2000}; // how often the queue's gauges are read
+  // Why no command of a project can be started now; empty: it waits for a free slot only. May be called at any time.
+  std::function<std::string(const std::string& project)> why_waits;
 };
 
 struct read_gauges {};
@@ -32,6 +35,8 @@ struct state {
   result<answer<outcome>> list(const request& asked, list_commands what);
   // The command if the asker sees its project; else the refusal to answer with.
   result<answer<command_view>> visible(const request& asked, const command_id& id);
+  // Says of a queued command what else than a slot it waits for.
+  void explain(command_view& command) const;
   // Whether output of an ended command was stored and is past its retention by now.
   result<bool> gone(const command_view& command);
   result<answer<outcome>> open(const request& asked, const open_stream& what);

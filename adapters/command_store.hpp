@@ -62,6 +62,8 @@ public:
   // Queued: the command ends as cancelled, never run. Running: the wish is recorded for its owner.
   virtual result<cancel_verdict> cancel(const cancel_order& order) = 0;
   virtual result<done> record(const project_change& change) = 0;
+  // Writes the event `project.unhealthy` or `project.recovered`, unless another node did before. True: it is news.
+  virtual result<bool> observe(const project_health& seen) = 0;
   virtual result<std::optional<idempotency_hit>> find_idempotent(const key_id& family, const request_context& from,
                                                                  const rdev::idempotency& key) = 0;
 };

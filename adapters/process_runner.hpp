@@ -78,6 +78,10 @@ public:
   virtual std::optional<std::map<std::string, std::string>> places() {
     return std::nullopt;
   }
+  // Why no command of this project can be started now, for people; empty: they can.
+  virtual std::string why_waits(const std::string& /*project*/) {
+    return {};
+  }
   // Somebody may have started this command: where, and how much of its two streams is stored. Said before anything else
   // is asked about a command.
   virtual void expect(const command_id& /*id*/, const std::string& /*project*/,

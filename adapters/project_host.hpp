@@ -5,6 +5,7 @@
 #include "messages/values/projects.hpp"
 #include "messages/values/result.hpp"
 
+#include <functional>
 #include <map>
 #include <optional>
 #include <string>
@@ -28,6 +29,10 @@ public:
   virtual result<bool> create(const create_project& what) = 0;
   // With all its contents. False: there is none.
   virtual result<bool> remove(const std::string& id) = 0;
+  // `changed` is called, from a thread of the host, when something about a project has changed without our doing; calls
+  // may be superfluous. The former function is called no more once this has returned.
+  virtual void watch(std::function<void(const project&)> /*changed*/) {
+  }
   // Whether a project may well be there while this host cannot be asked for it.
   [[nodiscard]] virtual bool is_remote() const {
     return false;

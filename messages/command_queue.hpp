@@ -36,6 +36,10 @@ struct record {
   project_change what;
 };
 struct recorded {};
+// The health of a project, as it was seen. May be lost: it is seen again.
+struct observe {
+  project_health what;
+};
 struct look_up {
   key_id family;
   request_context from;
@@ -63,6 +67,7 @@ using actor = caf::typed_actor<
     caf::replies_to<complete>::with<completed>,
     // Audit row, event row and idempotency record of a project's change.
     caf::replies_to<record>::with<recorded>, caf::replies_to<look_up>::with<looked_up>, caf::reacts_to<load>,
-    caf::reacts_to<rest>>;
+    // An event row, if it is news.
+    caf::reacts_to<observe>, caf::reacts_to<rest>>;
 
 } // namespace rdev::command_queue

@@ -21,10 +21,18 @@ struct request {
   operation what; // one of list_projects, get_project, create_project, delete_project, change_project
 };
 
+// A project as the host found it, after something about it has changed. May be lost: streams also poll, and a later
+// change tells of the health, too.
+struct seen {
+  project what;
+};
+
 using actor = caf::typed_actor<
     // The project as it is now.
     caf::replies_to<locate>::with<answer<project>>,
     // Lists are filtered by the asker's binding. Changes are recorded with audit and event row by COMMAND QUEUE.
-    caf::replies_to<request>::with<answer<outcome>>>;
+    caf::replies_to<request>::with<answer<outcome>>,
+    // Told to the streams of the project; its health becomes an event.
+    caf::reacts_to<seen>>;
 
 } // namespace rdev::pod_control

@@ -41,6 +41,7 @@ struct metered;
 namespace pod_control {
 struct locate;
 struct request;
+struct seen;
 } // namespace pod_control
 namespace command_queue {
 struct submit;
@@ -50,6 +51,7 @@ struct complete;
 struct completed;
 struct record;
 struct recorded;
+struct observe;
 struct look_up;
 struct looked_up;
 struct load;
@@ -122,6 +124,7 @@ CAF_ALLOW_UNSAFE_MESSAGE_TYPE(rdev::rate_limit::meter)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(rdev::rate_limit::metered)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(rdev::pod_control::locate)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(rdev::pod_control::request)
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(rdev::pod_control::seen)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(rdev::command_queue::submit)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(rdev::command_queue::cancel)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(rdev::command_queue::cancelled)
@@ -129,6 +132,7 @@ CAF_ALLOW_UNSAFE_MESSAGE_TYPE(rdev::command_queue::complete)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(rdev::command_queue::completed)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(rdev::command_queue::record)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(rdev::command_queue::recorded)
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(rdev::command_queue::observe)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(rdev::command_queue::look_up)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(rdev::command_queue::looked_up)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(rdev::command_queue::load)

@@ -54,6 +54,9 @@ public:
   result<done> record(const project_change& change) override {
     return inner_->record(change);
   }
+  result<bool> observe(const project_health& seen) override {
+    return inner_->observe(seen);
+  }
   result<std::optional<idempotency_hit>> find_idempotent(const key_id& family, const request_context& from,
                                                          const rdev::idempotency& key) override {
     return inner_->find_idempotent(family, from, key);
@@ -130,6 +133,9 @@ public:
   }
   std::optional<std::map<std::string, std::string>> places() override {
     return inner_->places();
+  }
+  std::string why_waits(const std::string& project) override {
+    return inner_->why_waits(project);
   }
   void expect(const command_id& id, const std::string& project, std::array<std::uint64_t, 2> stored) override {
     inner_->expect(id, project, stored);

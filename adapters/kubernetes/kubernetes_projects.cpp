@@ -50,10 +50,8 @@ public:
 
   // The API server is asked only for what the watches do not know: another node may have made it a moment ago.
   result<std::optional<project>> find(const std::string& id) override {
-    if (const auto known = wanted_->find(id))
-      return std::optional(merged(*known));
-    if (const auto now = seen_->of_project(id))
-      return std::optional(now->what);
+    if (auto now = known(id))
+      return now;
     auto said = request("GET", set(id));
     if (!said)
       return std::move(said.error());
@@ -64,6 +62,15 @@ public:
     const auto found = read_stateful_set(said->body);
     wanted_->put(found);
     return std::optional(merged(found));
+  }
+
+  void watch(std::function<void(const project&)> changed) override {
+    if (!changed)
+      return seen_->on_project({});
+    seen_->on_project([this, call = std::move(changed)](const std::string& id) {
+      if (const auto now = known(id))
+        call(*now);
+    });
   }
 
   [[nodiscard]] bool is_remote() const override {
@@ -139,6 +146,13 @@ private:
         return refusal_of(*said);
       return said;
     });
+  }
+
+  [[nodiscard]] std::optional<project> known(const std::string& id) const {
+    if (const auto asked = wanted_->find(id))
+      return merged(*asked);
+    const auto now = seen_->of_project(id);
+    return now ? std::optional(now->what) : std::nullopt;
   }
 
   // What is asked for, and what there is of it.

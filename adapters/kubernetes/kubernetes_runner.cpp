@@ -86,6 +86,23 @@ public:
     return out;
   }
 
+  std::string why_waits(const std::string& project) override {
+    const auto known = places_.known(project);
+    if (known && calls_.answers(known->where))
+      return {};
+    const auto now = seen_->of_project(project);
+    const std::string pod = now ? "pod " + now->name : "the pod of project '" + project + "'";
+    if (known)
+      return pod + ": it does not answer, or the API server does not";
+    if (!seen_->known())
+      return pod + ": the cluster has not been seen yet";
+    if (!now)
+      return pod + ": there is none";
+    if (now->usable)
+      return pod + ": it has not answered yet";
+    return pod + ": " + now->what.reason.value_or(now->what.phase.empty() ? "not ready" : now->what.phase);
+  }
+
   std::string why_gone(const std::string& start_intent) override {
     const auto intent = parse_tag(start_intent);
     if (!intent)

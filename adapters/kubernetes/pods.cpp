@@ -3,16 +3,20 @@
 namespace rdev::kubernetes {
 
 void pods::replace_all(std::vector<pod> all) {
+  std::set<std::string> about;
   {
     std::lock_guard guard(mutex_);
     known_ = true;
+    for (const auto& [project, names] : names_of_)
+      about.insert(project);
     by_name_.clear();
     names_of_.clear();
     for (auto& one : all)
       keep(std::move(one));
+    for (const auto& [project, names] : names_of_)
+      about.insert(project);
   }
-  if (changed_)
-    changed_();
+  tell(about);
 }
 
 void pods::keep(pod one) {
@@ -33,22 +37,35 @@ void pods::drop(const std::string& name) {
 }
 
 void pods::put(pod one) {
+  std::set<std::string> about{one.what.id};
   {
     std::lock_guard guard(mutex_);
+    if (const auto before = by_name_.find(one.name); before != by_name_.end())
+      about.insert(before->second.what.id);
     drop(one.name);
     keep(std::move(one));
   }
-  if (changed_)
-    changed_();
+  tell(about);
 }
 
 void pods::remove(const std::string& name) {
+  std::set<std::string> about;
   {
     std::lock_guard guard(mutex_);
+    if (const auto before = by_name_.find(name); before != by_name_.end())
+      about.insert(before->second.what.id);
     drop(name);
   }
+  tell(about);
+}
+
+void pods::tell(const std::set<std::string>& projects) {
+  std::lock_guard guard(calling_);
   if (changed_)
     changed_();
+  if (project_changed_)
+    for (const auto& one : projects)
+      project_changed_(one);
 }
 
 bool pods::known() const {
@@ -87,7 +104,13 @@ std::vector<pod> pods::all() const {
 }
 
 void pods::on_change(std::function<void()> call) {
+  std::lock_guard guard(calling_);
   changed_ = std::move(call);
+}
+
+void pods::on_project(std::function<void(const std::string&)> call) {
+  std::lock_guard guard(calling_);
+  project_changed_ = std::move(call);
 }
 
 } // namespace rdev::kubernetes

@@ -38,18 +38,24 @@ public:
   [[nodiscard]] std::optional<pod> of_project(const std::string& project) const;
   [[nodiscard]] std::optional<pod> named(const std::string& name) const;
   [[nodiscard]] std::vector<pod> all() const;
-  // Called after each change, by whoever made it. Set before the first change.
+  // Called after each change, by whoever made it. The former function is called no more once this has returned.
   void on_change(std::function<void()> call);
+  // The same for each project that a change is about.
+  void on_project(std::function<void(const std::string&)> call);
 
 private:
   void keep(pod one);
   void drop(const std::string& name);
+  void tell(const std::set<std::string>& projects);
 
   mutable std::mutex mutex_;
   bool known_ = false;
   std::map<std::string, pod> by_name_;
   std::map<std::string, std::set<std::string>> names_of_; // by project
+
+  std::mutex calling_; // while one of these is called or changed
   std::function<void()> changed_;
+  std::function<void(const std::string&)> project_changed_;
 };
 
 } // namespace rdev::kubernetes

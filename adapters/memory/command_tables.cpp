@@ -112,11 +112,23 @@ public:
       t_.add_audit(
           {change.by, change.actor_name, change.event, change.project, change.project, "allowed", {}, change.from, {}});
       t_.add_event(change.event, change.project, std::nullopt, change.by);
+      if (change.event == "project.deleted")
+        t_.unhealthy.erase(change.project);
       const auto key = t_.keys.find(change.by);
       if (change.idempotency && key != t_.keys.end())
         t_.idempotency[scope_of(key->second.family, change.from, *change.idempotency)] = {
             change.idempotency->body_digest, change.project, t_.clock() + t_.idempotency_retention};
       return done{};
+    });
+  }
+
+  result<bool> observe(const project_health& seen) override {
+    return t_.call("commands.observe", 1, [&]() -> result<bool> {
+      const bool news = seen.healthy ? t_.unhealthy.erase(seen.project) > 0 : t_.unhealthy.insert(seen.project).second;
+      if (news)
+        t_.add_event(seen.healthy ? "project.recovered" : "project.unhealthy", seen.project, std::nullopt,
+                     std::nullopt);
+      return news;
     });
   }
 

@@ -62,6 +62,7 @@ struct tables {
   std::vector<audit_row> audit;
   std::vector<event_row> events;
   std::map<idempotency_scope, idempotency_row> idempotency;
+  std::set<std::string> unhealthy; // projects
   std::map<node_id, node_row> nodes;
   std::int64_t last_token = 0;
 

@@ -112,8 +112,19 @@ WITH a AS (
    WHERE k.id = $1 AND $8::bytea IS NOT NULL
   ON CONFLICT (family, scope_hash) DO UPDATE SET
     body_digest = excluded.body_digest, resource = excluded.resource, expires_at = excluded.expires_at
-)
+), h AS (DELETE FROM unhealthy_project WHERE project = $4 AND $3 = 'project.deleted')
 SELECT 1)sql";
+
+const std::string observe_sql = R"sql(
+WITH worse AS (
+  INSERT INTO unhealthy_project (project, reason) SELECT $1, $3 WHERE NOT $2::boolean
+  ON CONFLICT (project) DO NOTHING RETURNING 1
+), better AS (DELETE FROM unhealthy_project WHERE project = $1 AND $2::boolean RETURNING 1)
+INSERT INTO event (event, project, data)
+SELECT CASE WHEN $2::boolean THEN 'project.recovered' ELSE 'project.unhealthy' END, $1,
+       CASE WHEN $2::boolean THEN '{}'::jsonb ELSE jsonb_build_object('reason', $3::text) END
+  FROM (SELECT 1 FROM worse UNION ALL SELECT 1 FROM better) AS news
+RETURNING 1)sql";
 
 const statements prepared{
     {"submit", submit_sql},
@@ -121,6 +132,7 @@ const statements prepared{
     {"claim", claim_sql},
     {"claimed", claimed_sql},
     {"record", record_sql},
+    {"observe", observe_sql},
     {"existing", "SELECT id FROM command WHERE id = ANY ($1::uuid[])"},
     {"cancel", "SELECT rdev_cancel($1, $2, $3, $4, $5, $6, $7)"},
     {"find_idempotent", "SELECT resource, body_digest FROM idempotency WHERE family = $1 AND scope_hash = $2::bytea "
@@ -244,6 +256,12 @@ public:
                        change.from.client_ip, change.from.request_id, change.from.trace_id, or_null(scope),
                        or_null(digest), interval_of(config_.idempotency_retention));
       return done{};
+    });
+  }
+
+  result<bool> observe(const project_health& seen) override {
+    return session_.single(effect::writes, [&](pqxx::transaction_base& tx) {
+      return !tx.exec_prepared("observe", seen.project, seen.healthy, seen.reason).empty();
     });
   }
 

@@ -40,6 +40,13 @@ struct project_change {
   std::optional<rdev::idempotency> idempotency;
 };
 
+// What a node saw of a project by itself: that it fares badly, or well again.
+struct project_health {
+  std::string project;
+  bool healthy = true;
+  std::string reason;
+};
+
 struct idempotency_hit {
   bool same_body = false;
   std::string resource; // uuid of the thing, or a project id

@@ -29,7 +29,8 @@ protected:
             return to_error({*queue_fault, "planned"});
           changes.push_back(what.what);
           return command_queue::recorded{};
-        });
+        },
+        [this](const command_queue::observe& what) { observed.push_back(what.what); });
     play<queries::actor>([this](const queries::request&) { return answer<outcome>(outcome(queue)); });
     play<streams::actor>([this](const streams::project_changed& what) { told.push_back(what.what); });
     control = open(behavior, around(), host);
@@ -68,6 +69,7 @@ protected:
   std::optional<fault> queue_fault;
   std::vector<project_change> changes;
   std::vector<project> told;
+  std::vector<project_health> observed;
   actor control;
 };
 
@@ -87,6 +89,43 @@ TEST_F(PodControl, PassesAFaultOfTheHostOn) {
   EXPECT_EQ(want(list_projects{}).failed(), fault::unavailable);
   EXPECT_EQ(want(get_project{"demo"}).failed(), fault::unavailable);
   EXPECT_EQ(done<project>(get_project{"demo"}).id, "demo");
+}
+
+TEST_F(PodControl, LetsCommandsWaitWhileTheHostOfAnotherMachineCannotBeAsked) {
+  host->move_away();
+  host->fail_next(fault::unavailable, 2);
+  const auto found = located("unseen");
+  ASSERT_TRUE(found);
+  EXPECT_EQ(found->id, "unseen");
+  EXPECT_EQ(found->status, project_status::pending);
+  EXPECT_EQ(want(get_project{"demo"}).failed(), fault::unavailable);
+  EXPECT_EQ(located("unseen").why().code, refusal_code::not_found) << "now it could be asked";
+}
+
+TEST_F(PodControl, TellsStreamsWhatTheHostSawAndTheQueueOfTheHealthOnceForEachChange) {
+  const auto seen_as = [&](project_status status, std::optional<std::string> reason = {}) {
+    project now;
+    now.id = "demo";
+    now.status = status;
+    now.reason = std::move(reason);
+    tell(control, seen{now});
+  };
+  seen_as(project_status::pending);
+  EXPECT_THAT(told, SizeIs(1));
+  EXPECT_THAT(observed, IsEmpty()) << "it is on its way";
+  seen_as(project_status::running);
+  seen_as(project_status::running);
+  seen_as(project_status::unhealthy, "ErrImagePull");
+  seen_as(project_status::pending);
+  seen_as(project_status::unhealthy, "ImagePullBackOff");
+  seen_as(project_status::running);
+  EXPECT_THAT(told, SizeIs(7));
+  ASSERT_THAT(observed, SizeIs(3));
+  EXPECT_TRUE(observed[0].healthy);
+  EXPECT_FALSE(observed[1].healthy);
+  EXPECT_EQ(observed[1].reason, "ErrImagePull");
+  EXPECT_EQ(observed[1].project, "demo");
+  EXPECT_TRUE(observed[2].healthy);
 }
 
 TEST_F(PodControl, ListsPageByPage) {

@@ -99,6 +99,19 @@ TEST_F(Queries, FiltersListsAndTheQueueByTheBindingOfTheKey) {
   EXPECT_EQ(refused(foreign), refusal_code::forbidden);
 }
 
+TEST_F(Queries, SaysWhatAQueuedCommandWaitsFor) {
+  settings.why_waits = [](const std::string& project) { return project == "demo" ? "pod demo-0: Pending" : ""; };
+  queries = open(behavior, around(), settings, memory::make_command_queries(world));
+  const auto waits = submitted("demo");
+  const auto next = submitted("other");
+  EXPECT_EQ(shown<command_view>(get_command{waits}).waiting_for, "pod demo-0: Pending");
+  EXPECT_EQ(shown<command_view>(get_command{next}).waiting_for, "a free slot");
+  for (const auto& one : shown<page<command_view>>(list_commands{}).items)
+    EXPECT_EQ(one.waiting_for, one.id == waits ? "pod demo-0: Pending" : "a free slot");
+  const auto runs = running("demo");
+  EXPECT_EQ(shown<command_view>(get_command{runs.what.id}).waiting_for, std::nullopt);
+}
+
 TEST_F(Queries, ReadsOutputInPiecesAndAsALists) {
   const auto one = running("demo");
   prints(one, 3, 0, "hello\n");

@@ -107,6 +107,21 @@ describe('faults of a cluster', { timeout: 600_000, skip }, () => {
     assert.equal((await server.follow(next, { project: id })).checkReceipts().stdout.toString(), 'after\n');
   });
 
+  test('a project that falls ill is told to its streams, becomes an event, and its commands say what they wait for', async () => {
+    await runs(server);
+    const pod = cluster.pods.get(`project-${id}-0`);
+    const events = async () => (await server.psql(`SELECT event, data->>'reason' FROM event WHERE project = '${id}' AND event ~ 'unhealthy|recovered' ORDER BY at`)).split('\n').filter(Boolean);
+    const before = (await events()).length;
+    pod.setTrouble('ImagePullBackOff', 'no such image');
+    await waitFor('it is unhealthy', async () => (await server.api('GET', `/projects/${id}`)).data.status === 'unhealthy');
+    const one = await server.submit('echo after', { project: id });
+    assert.equal((await server.view(one)).waiting_for, `pod ${pod.name}: ImagePullBackOff: no such image`);
+    pod.setTrouble();
+    assert.equal((await server.follow(one, { project: id })).checkReceipts().stdout.toString(), 'after\n');
+    await waitFor('both are events', async () => (await events()).length === before + 2);
+    assert.deepEqual((await events()).slice(before), ['project.unhealthy|ImagePullBackOff: no such image', 'project.recovered|']);
+  });
+
   test('429 to pod control is a 503 that may be repeated', async () => {
     cluster.faults.status.push(['POST', /statefulsets/, 429, 'TooManyRequests']);
     const refused = await server.api('POST', '/projects', { id: 'busy' });

@@ -55,12 +55,18 @@ class Pod {
     return Number(fs.readFileSync(`/proc/${this.first.pid}/task/${this.first.pid}/children`, 'utf8').trim());
   }
 
+  // Its image is gone, say; or it is well again.
+  setTrouble(reason, message = '') {
+    this.trouble = reason && { waiting: { reason, message } };
+    this.cluster.changed('MODIFIED', this.object());
+  }
+
   object() {
     return {
       apiVersion: 'v1', kind: 'Pod',
       metadata: { name: this.name, uid: this.uid, namespace, labels: this.labels, annotations: this.annotations, creationTimestamp: '2026-01-01T00:00:00Z', resourceVersion: String(this.cluster.version) },
       spec: { containers: [{ name: 'project' }] },
-      status: { phase: 'Running', containerStatuses: [{ name: 'project', ready: true, restartCount: this.restarts, containerID: this.container, state: { running: {} } }] },
+      status: { phase: 'Running', containerStatuses: [{ name: 'project', ready: !this.trouble, restartCount: this.restarts, containerID: this.container, state: this.trouble || { running: {} } }] },
     };
   }
 

@@ -41,7 +41,7 @@ protected:
     }
   }
   test_database db;
-  session s{db.conninfo(), {}};
+  session s{db.conninfo(), {}, nullptr};
 };
 
 TEST_F(Sessions, AreSetUpSoThatNothingHangs) {

@@ -276,6 +276,20 @@ TEST_P(CommandStore, RemembersTheCreationOfAProject) {
   EXPECT_FALSE(value_of(commands->find_idempotent(key.family, change.from, once)).has_value());
 }
 
+TEST_P(CommandStore, TheHealthOfAProjectIsNewsOnceForEachChange) {
+  const auto news = [&](bool healthy) {
+    return value_of(commands->observe({"demo2", healthy, "ErrImagePull: it's \"gone\""}));
+  };
+  EXPECT_FALSE(news(true)) << "nobody said that it was ill";
+  EXPECT_TRUE(news(false));
+  EXPECT_FALSE(news(false)) << "another node has seen it, too";
+  EXPECT_TRUE(news(true));
+  EXPECT_FALSE(news(true));
+  EXPECT_TRUE(news(false));
+  ASSERT_TRUE(commands->record({"demo2", "project.deleted", key.id, key.name, {}, std::nullopt}));
+  EXPECT_FALSE(news(true)) << "that was another project of this name";
+}
+
 TEST_P(CommandStore, RecordsAProjectChangeWithoutAnIdempotencyKey) {
   EXPECT_TRUE(commands->record({"demo2", "project.removed", key.id, key.name, {}, std::nullopt}));
 }
