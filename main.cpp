@@ -329,6 +329,13 @@ int run_house(house& h, const settings& s, const sigset_t& ending) {
     if (auto control = peers.get<pod_control::actor>())
       caf::anon_send(control, pod_control::seen{now});
   });
+  const auto keys = postgres::follow_keys(
+      h.stores,
+      [&peers](const std::optional<key_id>& key) {
+        if (auto auth = peers.get<auth::actor>())
+          caf::anon_send(auth, auth::forget{key});
+      },
+      *h.log);
   const auto boss = system.spawn(supervisor::behavior, around, parts_of(h, s));
   wait_for_ready(self, boss);
   int code = exit_good;

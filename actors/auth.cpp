@@ -134,7 +134,9 @@ void state::failed(const std::string& prefix, const failure& why) {
 
 forgotten state::on_forget(const forget& what) {
   ++forgets;
-  std::erase_if(cache, [&](const auto& e) { return e.second.key && e.second.key->id == what.key; });
+  if (!what.key)
+    cache.clear();
+  std::erase_if(cache, [&](const auto& e) { return e.second.key && e.second.key->id == *what.key; });
   return {};
 }
 

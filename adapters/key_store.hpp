@@ -48,4 +48,10 @@ public:
   virtual result<done> set_admin(const key_digest& hash) = 0;
 };
 
+// Tells of keys that were changed or revoked, by whatever node, as long as it lives.
+class key_feed {
+public:
+  virtual ~key_feed() = default;
+};
+
 } // namespace rdev

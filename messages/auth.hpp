@@ -9,6 +9,8 @@
 
 #include <caf/typed_actor.hpp>
 
+#include <optional>
+
 namespace rdev::auth {
 
 struct identify {
@@ -16,9 +18,9 @@ struct identify {
   secret credential;
 };
 
-// A key was revoked, rotated or changed: what is cached of it no longer counts.
+// A key was revoked, rotated or changed: what is cached of it no longer counts. None: any may have been.
 struct forget {
-  key_id key;
+  std::optional<key_id> key;
 };
 struct forgotten {};
 

@@ -10,7 +10,9 @@
 #include "adapters/log.hpp"
 
 #include <chrono>
+#include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 
 namespace rdev::postgres {
@@ -30,5 +32,10 @@ std::shared_ptr<command_queries> make_command_queries(const store_config& config
 std::shared_ptr<lease_store> make_lease_store(const store_config& config);
 std::shared_ptr<key_store> make_key_store(const store_config& config);
 std::shared_ptr<audit_log> make_audit_log(const store_config& config);
+
+// `changed` is called by a thread of its own, mostly within milliseconds; none: any key may have changed. `log` must
+// live longer.
+std::unique_ptr<key_feed> follow_keys(const store_config& config,
+                                      std::function<void(const std::optional<key_id>&)> changed, rdev::log& log);
 
 } // namespace rdev::postgres
