@@ -25,9 +25,9 @@ protected:
     me.created_at = now;
     world->put_key(me);
     play<auth::actor>([this](const auth::forget& what) {
-      forgotten.push_back(what.key);
+      forgotten.push_back(*what.key);
       // A key is revoked in the store before it is forgotten; otherwise it could come back into the cache.
-      revoked_when_forgotten.push_back(world->key(what.key)->revoked_at.has_value());
+      revoked_when_forgotten.push_back(world->key(*what.key)->revoked_at.has_value());
       return auth::forgotten{};
     });
     play<streams::actor>([this](const streams::revoke& what) { cut.push_back(what.key); });

@@ -203,6 +203,13 @@ TEST_F(Auth, ForgetsAKeyAtOnce) {
   EXPECT_EQ(refused(text.text), refusal_code::key_revoked);
 }
 
+TEST_F(Auth, ForgetsAllKeysWhenAnyMayHaveChanged) {
+  EXPECT_TRUE(who_is(text.text));
+  rows[key.prefix].revoked_at = wall;
+  ask<forgotten>(auth, forget{}).reply();
+  EXPECT_EQ(refused(text.text), refusal_code::key_revoked);
+}
+
 TEST_F(Auth, DoesNotTrustALookUpThatWasUnderWayDuringAForget) {
   EXPECT_FALSE(who_is(secret("rdev_nonsense"))); // so that the administrator's row is known
   hold = true;
