@@ -52,7 +52,7 @@ TEST_F(Execution, TriesAgainWhenAStartFailed) {
   processes->fail_next_of("start", fault::no_space, 2);
   execute(claimed());
   EXPECT_EQ(processes->starts(id), 0);
-  advance(600ms);
+  advance(800ms); // a quarter of a second, then half of one
   EXPECT_EQ(processes->starts(id), 1);
   EXPECT_EQ(counts.count("fault_seen execution"), 2);
 }
