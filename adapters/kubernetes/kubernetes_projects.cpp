@@ -101,6 +101,14 @@ public:
       return std::move(said.error());
     if (said->status != http_not_found && !good(said->status))
       return refusal_of(*said);
+    // A StatefulSet leaves its volumes behind; the next project of this name must not find them.
+    if (!config_.from.storage_class.empty()) {
+      const auto volume = request("DELETE", volumes_path() + "/workspace-" + name_of_project(id) + "-0");
+      if (!volume)
+        return volume.error();
+      if (volume->status != http_not_found && !good(volume->status))
+        return refusal_of(*volume);
+    }
     wanted_project last;
     last.what.id = id;
     last.version = std::numeric_limits<std::uint64_t>::max();
@@ -133,6 +141,9 @@ private:
   }
   [[nodiscard]] std::string set(const std::string& id) const {
     return sets() + "/" + name_of_project(id);
+  }
+  [[nodiscard]] std::string volumes_path() const {
+    return "/api/v1/namespaces/" + config_.name_space + "/persistentvolumeclaims";
   }
   [[nodiscard]] std::string pods_path() const {
     return "/api/v1/namespaces/" + config_.name_space + "/pods";

@@ -144,6 +144,68 @@ describe('projects in pods', { timeout: 600_000 }, () => {
     }
   });
 
+  test('a workspace on a volume outlives its pod, and goes with its project', async () => {
+    const other = `kept${process.pid}`;
+    const volume = fs.mkdtempSync(path.join(os.tmpdir(), 'rdev-volume-'));
+    fs.chmodSync(volume, 0o777); // fsGroup does nothing for a hostPath
+    await apply({ apiVersion: 'storage.k8s.io/v1', kind: 'StorageClass', metadata: { name: 'by-hand' }, provisioner: 'kubernetes.io/no-provisioner', volumeBindingMode: 'Immediate' });
+    await apply({ apiVersion: 'v1', kind: 'PersistentVolume', metadata: { name: other }, spec: { storageClassName: 'by-hand', capacity: { storage: '1Gi' }, accessModes: ['ReadWriteOnce'], persistentVolumeReclaimPolicy: 'Retain', hostPath: { path: volume } } });
+    const one = await startServer({ KUBECONFIG: await leastPrivileged(folder), RDEV_KUBERNETES_STORAGE_CLASS: 'by-hand', RDEV_KUBERNETES_STORAGE: '1Gi' });
+    try {
+      await makeProject(one, other);
+      assert.equal((await one.rdev(['run', other, '--', 'sh', '-c', 'echo kept >file'])).code, 0);
+      const before = (await kubectl('get', 'pod', `project-${other}-0`, '-o', 'jsonpath={.metadata.uid}')).trim();
+      assert.equal((await one.api('POST', `/projects/${other}/restart`)).status, 200);
+      await waitFor('there is another pod', async () => {
+        const now = await kubectl('get', 'pod', `project-${other}-0`, '-o', 'jsonpath={.metadata.uid}').catch(() => before);
+        return now.trim() !== before;
+      }, 60_000);
+      await reaches(one, other, 'running');
+      assert.equal((await one.rdev(['run', other, '--', 'cat', 'file'])).stdout.toString(), 'kept\n');
+      assert.equal((await one.api('DELETE', `/projects/${other}?force=true`)).status, 200);
+      await waitFor('its claim is gone', async () => !(await kubectl('get', 'persistentvolumeclaims', '-o', 'name')).includes(other), 60_000);
+    } finally {
+      await one.api('DELETE', `/projects/${other}?force=true`);
+      await one.close();
+      await kubectl('delete', 'persistentvolume', other, '--wait=false');
+      fs.rmSync(volume, { recursive: true });
+    }
+  });
+
+  test('a node that is full leaves a project pending, with the reason, and its commands waiting', async () => {
+    const other = `full${process.pid}`;
+    const filler = `filler-${process.pid}`;
+    const inMilli = (cpu) => (cpu === undefined ? 0 : cpu.endsWith('m') ? Number(cpu.slice(0, -1)) : Number(cpu) * 1000);
+    const all = JSON.parse(await kubectl('get', 'pods', '-A', '-o', 'json')).items.filter(({ status }) => !['Succeeded', 'Failed'].includes(status.phase));
+    const taken = all.flatMap(({ spec }) => spec.containers).reduce((sum, { resources }) => sum + inMilli(resources?.requests?.cpu), 0);
+    const there = inMilli((await kubectl('get', 'nodes', '-o', 'jsonpath={.items[0].status.allocatable.cpu}')).trim());
+    await apply({ apiVersion: 'v1', kind: 'Pod', metadata: { name: filler }, spec: { terminationGracePeriodSeconds: 0, automountServiceAccountToken: false, containers: [{ name: 'x', image: 'localhost/busybox:1', command: ['sleep', '1000'], resources: { requests: { cpu: `${there - taken - 10}m` } } }] } });
+    try {
+      await kubectl('wait', '--for=condition=Ready', `pod/${filler}`, '--timeout=60s');
+      assert.equal((await server.api('POST', '/projects', { id: other })).status, 201);
+      const seen = await waitFor('it cannot be scheduled', async () => {
+        const now = await project(server, other);
+        return now.reason && now;
+      }, 60_000);
+      assert.equal(seen.status, 'pending');
+      assert.match(seen.reason, /^Unschedulable: .*Insufficient cpu/);
+      const one = await server.submit('echo at last', { project: other });
+      assert.match((await server.view(one)).waiting_for, /Insufficient cpu/);
+      await kubectl('delete', 'pod', filler, '--grace-period=0', '--force');
+      assert.equal((await server.follow(one, { project: other })).checkReceipts().stdout.toString(), 'at last\n');
+    } finally {
+      await remove(other);
+      await kubectl('delete', 'pod', filler, '--grace-period=0', '--force', '--ignore-not-found');
+    }
+  });
+
+  test('a restart of containerd, too, loses and repeats nothing', async () => {
+    const one = await server.submit(counting(60), { project: id });
+    await server.follow(one, { project: id, until: (frame) => frame.event === 'output' });
+    await testbed('restart', 'containerd');
+    counted(await server.follow(one, { project: id }), 60);
+  });
+
   test('no text of a command, environment or prompt is in a log', async () => {
     const canary = `canary${process.pid}x${Date.now()}`;
     const one = await server.api('POST', `/projects/${id}/shell`, { command: `true ${canary}`, env: { CANARY: canary } });
