@@ -1,9 +1,16 @@
 #include "adapters/kubernetes/api.hpp"
 
+#include "messages/values/time.hpp"
+
+#include <thread>
+
 namespace rdev::kubernetes {
 
 namespace {
 
+constexpr int requests_per_second = 50;
+constexpr int requests_at_once = 100;
+constexpr std::chrono::milliseconds longest_wait(1'000);
 constexpr std::size_t longest_event = 4 * 1024 * 1024;
 
 std::string url_of(const cluster_access& access) {
@@ -33,8 +40,8 @@ std::string explained(const api::answer& refusal) {
 }
 
 api::api(cluster_access access)
-    : access_(std::move(access)),
-      http_(url_of(access_), {access_.authority, access_.certificate, access_.private_key}) {
+    : access_(std::move(access)), http_(url_of(access_), {access_.authority, access_.certificate, access_.private_key}),
+      pace_(requests_per_second, requests_at_once) {
 }
 
 result<http::headers> api::fields() const {
@@ -51,6 +58,10 @@ result<api::answer> api::request(const std::string& method, const std::string& p
   auto head = fields();
   if (!head)
     return std::move(head.error());
+  const auto wait = pace_.take(boot_clock_now(), longest_wait);
+  if (wait > longest_wait)
+    return failure{fault::unavailable, "the API server is asked too often: wait a second"};
+  std::this_thread::sleep_for(wait);
   if (!body.empty())
     (*head)["Content-Type"] = method == "PATCH" ? "application/merge-patch+json" : "application/json";
   auto answered = http_.request(method, access_.base_path + path, *head, body);

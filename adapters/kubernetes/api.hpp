@@ -4,6 +4,7 @@
 #include "adapters/http/client.hpp"
 #include "adapters/json/json.hpp"
 #include "adapters/kubernetes/access.hpp"
+#include "adapters/kubernetes/pace.hpp"
 
 #include <functional>
 #include <string>
@@ -22,7 +23,8 @@ public:
     int status = 0;
     json::value body;
   };
-  // Any answer of the API server, refusals included. Fault `unavailable`: it did not answer; it may have acted.
+  // Any answer of the API server, refusals included. Fault `unavailable`: it did not answer, and may have acted; or it
+  // was asked more often than 50 times a second (100 at once), and was not asked.
   result<answer> request(const std::string& method, const std::string& path, const std::string& body = {});
   // The same, but what is no success is a fault whose message names what is missing: the verb of a 403, for example.
   result<json::value> get(const std::string& path);
@@ -37,6 +39,7 @@ private:
 
   cluster_access access_;
   http::client http_;
+  pace pace_;
 };
 
 // What a refusal says, for logs: code, reason and message of the Status object.

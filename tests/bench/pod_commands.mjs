@@ -1,6 +1,6 @@
 // Commands in a pod of the cluster that RDEV_TEST_KUBECONFIG names (./dev testbed up), beside their peers, interleaved: a no-op
 // through rdev from submit to complete, `kubectl exec POD -- true`, and the bare exec over a WebSocket. Bars, of medians: at most
-// 0.6 of kubectl; at most 1.3 of the bare exec, or 15 ms more. Then commands per second in one pod, and kubectl's.
+// 0.6 of kubectl; at most 1.3 of the bare exec, or 15 ms more. Then commands per second in one pod and over five, and kubectl's.
 //   --rounds N (40), --burst N (60)
 import fs from 'node:fs';
 import http from 'node:http';
@@ -35,9 +35,9 @@ const bare = () => new Promise((resolve, reject) => {
   socket.on('error', reject);
 });
 
-async function byKubectl() {
+async function byKubectl(where = pod) {
   const begin = performance.now();
-  await kubectl('exec', pod, '--', 'true');
+  await kubectl('exec', where, '--', 'true');
   return performance.now() - begin;
 }
 
@@ -49,9 +49,9 @@ function throughRdev(server) {
     request.on('error', reject);
     request.end(body);
   });
-  return async () => {
+  return async (where = id) => {
     const begin = performance.now();
-    const answer = await ask('POST', `/projects/${id}/shell`, { 'Content-Type': 'application/json' }, '{"command":["true"]}');
+    const answer = await ask('POST', `/projects/${where}/shell`, { 'Content-Type': 'application/json' }, '{"command":["true"]}');
     let body = '';
     for await (const piece of answer) body += piece;
     must(answer.statusCode === 202, body);
@@ -71,7 +71,7 @@ function throughRdev(server) {
 const perSecond = async (n, one) => {
   const begin = performance.now();
   let left = n;
-  await Promise.all(Array.from({ length: 16 }, async () => { while (left-- > 0) await one(); }));
+  await Promise.all(Array.from({ length: 16 }, async () => { while (left > 0) await one(left--); }));
   return n / ((performance.now() - begin) / 1000);
 };
 
@@ -84,10 +84,21 @@ try {
   for (let i = 0; i < rounds; ++i) for (const [name, way] of Object.entries(ways)) times[name].push(await way());
   for (const [name, values] of Object.entries(times)) printSeries(name, values, 'ms', 1);
   const [ours, theirs, least] = Object.values(times).map(median);
-  console.log(`one pod: ${(await perSecond(burst, ways.rdev)).toFixed(1)} commands/s by 16 clients, kubectl ${(await perSecond(burst, byKubectl)).toFixed(1)}`);
+  const others = Array.from({ length: 4 }, (_, i) => `${id}-${i}`);
+  for (const other of others) await makeProject(server, other);
+  const all = [id, ...others];
+  const series = { 'rdev, one pod': [], 'kubectl, one pod': [], 'rdev, five pods': [], 'kubectl, five pods': [] };
+  for (let i = 0; i < 3; ++i) {
+    series['rdev, one pod'].push(await perSecond(burst, () => ways.rdev()));
+    series['kubectl, one pod'].push(await perSecond(burst, () => byKubectl()));
+    series['rdev, five pods'].push(await perSecond(burst, (n) => ways.rdev(all[n % 5])));
+    series['kubectl, five pods'].push(await perSecond(burst, (n) => byKubectl(`project-${all[n % 5]}-0`)));
+  }
+  console.log('by 16 clients:');
+  for (const [name, values] of Object.entries(series)) printSeries(name, values, 'commands/s', 1);
   atMost('rdev, of kubectl (aim 0.4)', ours / theirs, 0.6, 'x', 2);
   atMost('rdev, above what is allowed over the bare exec', ours - Math.max(1.3 * least, least + 15), 0, 'ms', 1);
 } finally {
-  await server.api('DELETE', `/projects/${id}?force=true`);
+  for (const one of [id, ...Array.from({ length: 4 }, (_, i) => `${id}-${i}`)]) await server.api('DELETE', `/projects/${one}?force=true`);
   await server.close();
 }

@@ -1,6 +1,7 @@
 // What is read out of the cluster's pods, and what is asked of it.
 #include "adapters/kubernetes/discovery.hpp"
 #include "adapters/kubernetes/manifest.hpp"
+#include "adapters/kubernetes/pace.hpp"
 #include "adapters/kubernetes/shim_protocol.hpp"
 #include "messages/values/time.hpp"
 
@@ -262,6 +263,104 @@ TEST(ShimProtocol, UnderstandsWhatItMayHearAndNothingElse) {
   EXPECT_FALSE(parse_greeting("here mark x"));
   EXPECT_FALSE(parse_greeting("there mark 1.00"));
   EXPECT_EQ(parse_greeting("here mark 1.00 rubbish")->kept.size(), 0U);
+}
+
+TEST(Pace, LetsABurstThroughThenOneAfterTheOther) {
+  pace it(10, 3);
+  std::chrono::milliseconds now(5'000);
+  const auto take = [&] { return it.take(now, std::chrono::milliseconds(1'000)).count(); };
+  EXPECT_EQ(take(), 0);
+  EXPECT_EQ(take(), 0);
+  EXPECT_EQ(take(), 0);
+  EXPECT_EQ(take(), 100);
+  EXPECT_EQ(take(), 200);
+  now += std::chrono::milliseconds(300);
+  EXPECT_EQ(take(), 0);
+  EXPECT_EQ(take(), 100);
+  now += std::chrono::hours(1);
+  EXPECT_EQ(take(), 0) << "tokens of long ago are not saved up";
+  EXPECT_EQ(take(), 0);
+  EXPECT_EQ(take(), 0);
+  EXPECT_EQ(take(), 100);
+}
+
+TEST(Pace, WhoWouldWaitTooLongIsNotCounted) {
+  pace it(10, 1);
+  const std::chrono::milliseconds now(5'000);
+  EXPECT_EQ(it.take(now, std::chrono::milliseconds(0)).count(), 0);
+  for (int i = 0; i < 100; ++i)
+    EXPECT_EQ(it.take(now, std::chrono::milliseconds(50)).count(), 100);
+  EXPECT_EQ(it.take(now, std::chrono::milliseconds(100)).count(), 100);
+  EXPECT_EQ(it.take(now, std::chrono::milliseconds(500)).count(), 200);
+}
+
+TEST(Pods, FindsThemByProjectAndTellsOfEachChange) {
+  pods all;
+  int changes = 0;
+  std::vector<std::string> about;
+  all.on_change([&] { ++changes; });
+  all.on_project([&](const std::string& project) { about.push_back(project); });
+  EXPECT_FALSE(all.known());
+  const auto a_pod = [](const std::string& name, const std::string& project) {
+    pod out;
+    out.name = name;
+    out.what.id = project;
+    out.usable = true;
+    return out;
+  };
+  all.replace_all({a_pod("a-0", "a"), a_pod("b-0", "b")});
+  EXPECT_TRUE(all.known());
+  EXPECT_THAT(about, ::testing::ElementsAre("a", "b"));
+  EXPECT_TRUE(all.of_project("a")->usable);
+  all.put(a_pod("x", "a"));
+  EXPECT_FALSE(all.of_project("a")->usable) << "two pods with one id";
+  EXPECT_EQ(all.of_project("a")->what.reason, "duplicate");
+  all.put(a_pod("x", "c"));
+  EXPECT_TRUE(all.of_project("a")->usable);
+  EXPECT_TRUE(all.of_project("c"));
+  about.clear();
+  all.remove("x");
+  all.remove("nobody");
+  EXPECT_THAT(about, ::testing::ElementsAre("c"));
+  EXPECT_FALSE(all.of_project("c"));
+  about.clear();
+  all.replace_all({a_pod("b-0", "b")});
+  EXPECT_THAT(about, ::testing::ElementsAre("a", "b")) << "also what is gone";
+  EXPECT_EQ(changes, 6);
+}
+
+TEST(WantedProjects, OlderNewsIsDropped) {
+  wanted_projects all;
+  const auto of = [](std::uint64_t version, bool stopped) {
+    wanted_project out;
+    out.what.id = "a";
+    out.version = version;
+    out.stopped = stopped;
+    return out;
+  };
+  EXPECT_FALSE(all.known());
+  all.replace_all({of(5, false)});
+  EXPECT_TRUE(all.known());
+  all.put(of(7, true)); // the answer to our own change
+  all.put(of(6, false));
+  EXPECT_TRUE(all.find("a")->stopped);
+  all.remove(of(6, false));
+  EXPECT_TRUE(all.find("a"));
+  all.remove(of(8, false));
+  EXPECT_FALSE(all.find("a"));
+  EXPECT_TRUE(all.all().empty());
+}
+
+TEST(Discovery, SaysWhyTheRepositoryCouldNotBeCloned) {
+  pod_text text;
+  text.phase = "Pending";
+  text.container = R"("ready":false,"restartCount":0,"state":{"waiting":{"reason":"PodInitializing"}})";
+  EXPECT_EQ(text.read()->what.status, project_status::pending);
+  text.status = R"(,"initContainerStatuses":[{"name":"clone","state":{"waiting":{"reason":"CrashLoopBackOff"}},)"
+                R"("lastState":{"terminated":{"exitCode":128,"message":"fatal: no repository"}}}])";
+  const auto got = text.read();
+  EXPECT_EQ(got->what.status, project_status::unhealthy);
+  EXPECT_EQ(got->what.reason, "container clone ended with code 128: fatal: no repository");
 }
 
 } // namespace
