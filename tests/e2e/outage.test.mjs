@@ -9,6 +9,7 @@ after(() => server.close());
 
 const get = (target) => server.api('GET', target);
 const ready = () => waitFor('/ready is 200', async () => (await get('/ready')).status === 200);
+const circuit = async () => /^rdev_circuit_state\{name="database"\} (\d)$/m.exec((await get('/metrics')).text)?.[1];
 const linesOf = (name) => server.take(name)?.toString().trimEnd().split('\n') ?? [];
 
 // Repeats a submission with its Idempotency-Key, as the contract tells clients to, until it is accepted.
@@ -55,13 +56,14 @@ test('while PostgreSQL is frozen rdev says 503, and afterwards a repeat runs exa
       const refused = assertRefused(await server.api('POST', '/projects/demo/shell', { command: 'echo >>once' }, { 'Idempotency-Key': 'once' }), 503, 'SERVICE_UNAVAILABLE');
       assert.match(refused.headers['retry-after'], /^[1-9]\d*$/);
     }
-    assert.equal((await get('/metrics')).status, 200);
+    await waitFor('its circuit opens', async () => ['1', '2'].includes(await circuit()));
     await sleep(3000); // longer than the leases live
     assert.equal((await get('/health')).status, 200);
   } finally {
     melt();
   }
   await ready();
+  await waitFor('its circuit closes', async () => (await circuit()) === '0');
   const { id } = await submitted('echo >>once', 'once');
   assert.equal((await submitted('echo >>once', 'once')).id, id);
   assert.equal((await server.finished(id)).status, 'completed');
