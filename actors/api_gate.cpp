@@ -5,6 +5,8 @@
 #include <caf/actor_cast.hpp>
 #include <caf/make_actor.hpp>
 
+#include <algorithm>
+
 namespace rdev {
 
 namespace {
@@ -80,11 +82,11 @@ std::vector<health_check> api_gate::ready() {
     return out;
   // Commands are taken while the cluster is away: none of these makes us unready.
   int pods = 0;
-  for (const auto& [name, state] : around_.circuits->broken())
-    if (name.starts_with(of_pods))
+  for (const auto& broken : around_.circuits->broken())
+    if (broken.first.starts_with(of_pods))
       ++pods;
-    else if (std::none_of(out.begin(), out.end(), [&](const auto& check) { return check.name == name; }))
-      out.push_back({name, true, to_string(state)});
+    else if (std::none_of(out.begin(), out.end(), [&](const auto& check) { return check.name == broken.first; }))
+      out.push_back({broken.first, true, to_string(broken.second)});
   if (pods > 0)
     out.push_back({"pods", true, std::to_string(pods) + " left alone"});
   return out;

@@ -163,7 +163,7 @@ void state::on_read_gauges() {
 self_actor::behavior_type behavior(self_actor::stateful_pointer<state> self, surroundings around, config settings,
                                    std::shared_ptr<command_queries> store) {
   self->state.around = around;
-  self->state.settings = settings;
+  self->state.settings = std::move(settings);
   self->state.store = std::move(store);
   self->send(self, read_gauges{});
   return {

@@ -31,7 +31,7 @@ public:
   virtual result<bool> remove(const std::string& id) = 0;
   // `changed` is called, from a thread of the host, when something about a project has changed without our doing; calls
   // may be superfluous. The former function is called no more once this has returned.
-  virtual void watch(std::function<void(const project&)> /*changed*/) {
+  virtual void watch(const std::function<void(const project&)>& /*changed*/) {
   }
   // Whether a project may well be there while this host cannot be asked for it.
   [[nodiscard]] virtual bool is_remote() const {

@@ -64,7 +64,7 @@ std::string why_not_cloned(const json::value& status) {
     if (ended.exists() && ended["exitCode"].as_integer() != 0)
       return "container " + text(one["name"]) + " ended with code " + std::to_string(ended["exitCode"].as_integer()) +
              ": " + text(ended["message"]);
-    const auto waits = reason_of(one["state"]);
+    auto waits = reason_of(one["state"]);
     if (!waits.empty() && waits != "PodInitializing" && !ended.exists())
       return waits;
   }

@@ -64,12 +64,12 @@ public:
     return std::optional(merged(found));
   }
 
-  void watch(std::function<void(const project&)> changed) override {
+  void watch(const std::function<void(const project&)>& changed) override {
     if (!changed)
       return seen_->on_project({});
-    seen_->on_project([this, call = std::move(changed)](const std::string& id) {
+    seen_->on_project([this, changed](const std::string& id) {
       if (const auto now = known(id))
-        call(*now);
+        changed(*now);
     });
   }
 
