@@ -39,7 +39,7 @@ claim() {
   set +C
   return $won
 }
-load() { word= w= wt= c= ct= p=; { read -r word w wt c ct p <"$S"; } 2>/dev/null; }
+load() { word= w= wt= c= ct= p= by=; { read -r word w wt c ct p by <"$S"; } 2>/dev/null; }
 read_end() { end=; { read -r end <"$D/code"; } 2>/dev/null; [ "$end" ]; }
 
 # STATE: absent, starting, cancelled, running, `exited CODE KIND WHY UPTIME SURVIVORS`, or `lost REASON`
@@ -77,7 +77,7 @@ find_settled_state() {
 child() {
   look self
   claim || exit 0
-  { printf '%64s\n' '' >"$D/code.tmp" && printf 'run %s %s %s %s %s\n' "$w" "$wt" "$PID" "$ST" "$P" >>"$S" && given_files; } 2>/dev/null || {
+  { printf '%64s\n' '' >"$D/code.tmp" && printf 'run %s %s %s %s %s %s\n' "$w" "$wt" "$PID" "$ST" "$P" "$N" >>"$S" && given_files; } 2>/dev/null || {
     rm -f "$S"
     echo "fail cannot write to $R" >&5
     exit 125
@@ -96,7 +96,7 @@ child() {
   given_run "$@"
 }
 
-# A full disk or the cap ends the file, never the command.
+# A full disk or the cap ends the file, never the command. Pumps of a start that came second end at once: they say whose they are.
 pump() { # FD NAME
   ulimit -c 0
   [ "$X" = 0 ] || ulimit -f "$X"
@@ -106,7 +106,7 @@ pump() { # FD NAME
     [ $how = 153 ] || true >"$D/short"
     wc -c >"$D/$2.more"
   fi
-  true >"$D/$2.done"
+  true >"$D/$2.done.$N"
 }
 
 # A shell tells a death by signal from an exit by what it prints; of two signals it prints nothing.
@@ -132,7 +132,7 @@ waiter() {
   printf '%s %s %s %s %s ' "$code" $kind "$why" "$UP" $survivors 1<>"$D/code.tmp" && mv "$D/code.tmp" "$D/code"
   [ ! "$guard" ] || kill "$guard" 2>/dev/null
   # Not here: who waits for this shell holds a pipe open, and the pumps could not end.
-  { exec 8>&- 9>&-; sleep 1; fix_sizes; } &
+  { exec 8>&- 9>&-; sleep 2; fix_sizes; } &
 }
 
 # Ends the command when its time is up, also while no server lives.
@@ -229,7 +229,7 @@ follow() { # HOW: what the runner has said, or nothing
   while :; do
     over= closed= moved= at=
     [ -e "$D/code" ] && over=1
-    [ -e "$D/out.done" ] && [ -e "$D/err.done" ] && closed=1
+    [ -e "$D/out.done.$by" ] && [ -e "$D/err.done.$by" ] && closed=1
     { read -r stat at <"/proc/$w/fdinfo/8"; } 2>/dev/null
     if [ "$at" != "$O" ] || [ $over ]; then
       copy 3 1
@@ -247,9 +247,9 @@ follow() { # HOW: what the runner has said, or nothing
     fi
     if [ $over ]; then
       # All is there when both pipes are closed; a child that was left behind may hold one of them.
-      [ ! $closed ] && [ $quiet -lt 50 ] || break
+      [ ! $closed ] && [ $quiet -lt 100 ] || break
       quiet=$((quiet + 1))
-      nap 0.005
+      [ $quiet -lt 20 ] && nap 0.002 || nap 0.012
       continue
     fi
     i=$((i + 1))

@@ -61,6 +61,10 @@ public:
     std::unique_lock lock(mutex_);
     return changed_.wait_for(lock, patience, [&] { return out_.size() >= bytes; });
   }
+  void wait_for_output_or_end(std::size_t bytes) {
+    std::unique_lock lock(mutex_);
+    changed_.wait_for(lock, patience, [&] { return out_.size() >= bytes || records_.size() > 1; });
+  }
   bool wait_for_errors(std::size_t bytes) {
     std::unique_lock lock(mutex_);
     return changed_.wait_for(lock, patience, [&] { return err_.size() >= bytes; });
@@ -350,7 +354,7 @@ TEST_P(Shim, CutsAnywhereLoseAndRepeatNothing) {
   std::string got;
   auto now = start(what);
   for (std::size_t cut = 0; cut < 10; ++cut) {
-    now.said->wait_for_output(1 + cut * 300);
+    now.said->wait_for_output_or_end(1 + cut * 300);
     now.session->close();
     got += now.said->out();
     now = attach(what.id, {got.size(), 0});
@@ -358,6 +362,24 @@ TEST_P(Shim, CutsAnywhereLoseAndRepeatNothing) {
   const auto last = end_of(now);
   EXPECT_TRUE(got + last.out == expected);
   EXPECT_EQ(last.status.out_bytes, expected.size());
+}
+
+TEST_P(Shim, StartsAtOnceRunACommandOnceAndLoseNothing) {
+  std::filesystem::create_directories(folder);
+  for (int round = 0; round < 5; ++round) {
+    const auto ledger = folder + "/ledger" + std::to_string(round);
+    const auto what = script("echo run >>" + ledger + "; head -c 150000 /dev/zero; echo end >&2");
+    const std::array<connection, 3> all{start(what), start(what), start(what)};
+    for (const auto& one : all) {
+      const auto got = end_of(one);
+      EXPECT_EQ(got.status.state, run_state::exited);
+      EXPECT_EQ(got.out, std::string(150'000, '\0'));
+      EXPECT_EQ(got.err, "end\n");
+      EXPECT_EQ(got.status.out_bytes, 150'000U);
+    }
+    std::ifstream file(ledger);
+    EXPECT_EQ(std::string(std::istreambuf_iterator<char>(file), {}), "run\n");
+  }
 }
 
 TEST_P(Shim, ACancelEndsTheWholeTree) {
