@@ -158,6 +158,19 @@ void claim(json::writer& out, const std::string& size, const pod_template& from)
   out.end_object().end_object().end_object().end_object().end_array();
 }
 
+// RFC 3986: `scheme://user:password@host/…`; over https a mere user is mostly a token.
+bool carries_password(std::string_view url) {
+  const auto scheme = url.find("://");
+  if (scheme == std::string_view::npos)
+    return false;
+  const auto rest = url.substr(scheme + 3);
+  const auto authority = rest.substr(0, rest.find('/'));
+  const auto at = authority.rfind('@');
+  if (at == std::string_view::npos)
+    return false;
+  return url.starts_with("https://") || authority.substr(0, at).find(':') != std::string_view::npos;
+}
+
 } // namespace
 
 std::string name_of_project(const std::string& id) {
@@ -173,6 +186,10 @@ std::optional<field_problem> objection_to(const create_project& what, const pod_
     return field_problem{"image", "is none of kubernetes.images"};
   if (!wish.storage.empty() && from.storage_class.empty())
     return field_problem{"storage", "needs kubernetes.storage_class: without one the workspace goes with the pod"};
+  if (carries_password(wish.repository))
+    return field_problem{"repository",
+                         "carries a password, which everybody who sees the pod could read: let git find it in a "
+                         "Secret of env_from (GIT_ASKPASS, GIT_CONFIG_…)"};
   auto patterns = from.secret_patterns;
   constexpr std::string_view placeholder = "<id>";
   for (auto& one : patterns)

@@ -265,6 +265,23 @@ TEST(ShimProtocol, UnderstandsWhatItMayHearAndNothingElse) {
   EXPECT_EQ(parse_greeting("here mark 1.00 rubbish")->kept.size(), 0U);
 }
 
+TEST(Manifest, RefusesARepositoryWithAPassword) {
+  const auto refused = [](const std::string& url) {
+    create_project what;
+    what.id = "demo";
+    what.pod.repository = url;
+    const auto got = objection_to(what, {});
+    return got && got->field == "repository";
+  };
+  EXPECT_TRUE(refused("https://user:secret@host/x.git"));
+  EXPECT_TRUE(refused("https://ghp_token@host/x.git"));
+  EXPECT_TRUE(refused("ssh://git:secret@host/x.git"));
+  EXPECT_FALSE(refused("ssh://git@host/x.git"));
+  EXPECT_FALSE(refused("https://host/x@y:z.git"));
+  EXPECT_FALSE(refused("file:///srv/x.git"));
+  EXPECT_FALSE(refused(""));
+}
+
 TEST(Pace, LetsABurstThroughThenOneAfterTheOther) {
   pace it(10, 3);
   std::chrono::milliseconds now(5'000);
