@@ -7,6 +7,7 @@
 #include <boost/asio/ip/tcp.hpp>
 #include <boost/asio/post.hpp>
 #include <boost/asio/ssl.hpp>
+#include <boost/asio/steady_timer.hpp>
 #include <boost/beast/core.hpp>
 #include <boost/beast/ssl.hpp>
 #include <boost/beast/websocket.hpp>
@@ -30,7 +31,8 @@ using tcp = net::ip::tcp;
 using error = beast::error_code;
 
 constexpr auto connect_limit = std::chrono::seconds(10); // for each step until the process runs
-constexpr auto silence_limit = std::chrono::seconds(12); // half of it: a ping
+constexpr auto silence_limit = std::chrono::seconds(12); // then the connection counts as dead
+constexpr auto ping_interval = silence_limit / 3;
 constexpr std::size_t largest_message = 16 * 1024 * 1024;
 constexpr std::string_view both_protocols = "v5.channel.k8s.io, v4.channel.k8s.io";
 constexpr std::string_view old_protocol = "v4.channel.k8s.io";
@@ -94,7 +96,7 @@ class session final : public exec_session, public std::enable_shared_from_this<s
 public:
   session(std::shared_ptr<hub> h, exec_target target, std::shared_ptr<exec_listener> listener)
       : shared_(std::move(h)), hub_(*shared_), target_(std::move(target)), listener_(std::move(listener)),
-        resolver_(hub_.loop) {
+        resolver_(hub_.loop), beat_(hub_.loop) {
   }
 
   void start() {
@@ -158,9 +160,10 @@ private:
     lowest().expires_never();
     websocket::stream_base::timeout limits{};
     limits.handshake_timeout = connect_limit;
-    limits.idle_timeout = silence_limit;
-    limits.keep_alive_pings = true;
+    limits.idle_timeout = websocket::stream_base::none();
+    limits.keep_alive_pings = false; // Beast's own do not keep the stream alive that they are sent on
     stream_->set_option(limits);
+    stream_->control_callback([this](websocket::frame_type, beast::string_view) { heard(); });
     stream_->read_message_max(largest_message);
     stream_->binary(true);
     stream_->auto_fragment(false); // API servers take each frame for a message of its own
@@ -175,6 +178,8 @@ private:
                                s.stream_->set_option(
                                    websocket::stream_base::decorator([](websocket::request_type&) {}));
                                s.open_ = true;
+                               s.heard();
+                               s.beat();
                                s.listener_->on_open();
                                if (!s.unsent_.empty())
                                  s.write();
@@ -190,11 +195,32 @@ private:
                          }));
   }
 
+  void heard() {
+    heard_at_ = std::chrono::steady_clock::now();
+  }
+
+  // Notices a connection on which nothing comes any more, by pings. Who is paused hears nothing.
+  void beat() {
+    beat_.expires_after(ping_interval);
+    beat_.async_wait(then([](session& s) {
+      if (s.paused_)
+        s.heard();
+      if (std::chrono::steady_clock::now() - s.heard_at_ > silence_limit)
+        return s.end({false, 0, "nothing comes on the connection any more"});
+      if (!s.pinging_) {
+        s.pinging_ = true;
+        s.stream_->async_ping({}, s.then([](session& me) { me.pinging_ = false; }));
+      }
+      s.beat();
+    }));
+  }
+
   void read() {
     stream_->async_read(come_, then([](session& s) { s.take(); }));
   }
 
   void take() {
+    heard();
     const auto data = come_.data();
     const std::string_view message(static_cast<const char*>(data.data()), data.size());
     bool more = true;
@@ -225,6 +251,7 @@ private:
     const auto listener = std::move(listener_);
     listener_ = nullptr;
     resolver_.cancel();
+    beat_.cancel();
     if (stream_)
       lowest().close(); // what is under way is broken off
     listener->on_end(how);
@@ -235,6 +262,9 @@ private:
   exec_target target_;
   std::shared_ptr<exec_listener> listener_; // none: it is over
   tcp::resolver resolver_;
+  net::steady_timer beat_;
+  std::chrono::steady_clock::time_point heard_at_{};
+  bool pinging_ = false;
   std::unique_ptr<stream_type> stream_;
   int attempt_ = 0;
   websocket::response_type answer_;
