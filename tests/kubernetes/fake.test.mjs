@@ -3,11 +3,11 @@ import assert from 'node:assert/strict';
 import fs from 'node:fs';
 import { after, before, beforeEach, describe, test } from 'node:test';
 
-import { Server, isRoot, sha256, sleep, waitFor } from '../e2e/support.mjs';
+import { Server, sha256, sleep, waitFor } from '../e2e/support.mjs';
 import { contract, counted, counting } from './contract.mjs';
-import { FakeCluster } from './fake_cluster.mjs';
+import { FakeCluster, whyNoPods } from './fake_cluster.mjs';
 
-const skip = !isRoot && 'pods of the scripted cluster need root (unshare, nsenter)';
+const skip = whyNoPods();
 const id = 'demo';
 
 const startOn = (cluster, env = {}) => Server.start({

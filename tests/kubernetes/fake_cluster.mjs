@@ -5,7 +5,7 @@
 //   status: [[method, pattern, code, body]…]   answered instead of the real answer, once each
 //   exec: [{…}]                                for the next execs, one each; see `speak`
 import assert from 'node:assert/strict';
-import { execFileSync, spawn } from 'node:child_process';
+import { execFileSync, spawn, spawnSync } from 'node:child_process';
 import fs from 'node:fs';
 import https from 'node:https';
 import os from 'node:os';
@@ -17,6 +17,12 @@ import { waitFor } from '../e2e/support.mjs';
 
 export const namespace = 'rdev-projects';
 const token = 'a-token-of-the-fake';
+
+// False where its pods can be made; else why not.
+export function whyNoPods() {
+  const tried = spawnSync('unshare', ['--pid', '--fork', '--mount', '--mount-proc', 'true']);
+  return tried.status === 0 ? false : `SKIPPED: pods of the scripted cluster need root and namespaces: ${tried.error ?? tried.stderr}`;
+}
 
 class Pod {
   constructor(cluster, set) {

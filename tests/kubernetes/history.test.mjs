@@ -4,15 +4,16 @@ import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 
 import { chaos } from '../cluster/chaos.mjs';
-import { isRoot, testSeed } from '../e2e/support.mjs';
+import { testSeed } from '../e2e/support.mjs';
 import { kubeconfig } from './cluster.mjs';
+import { whyNoPods } from './fake_cluster.mjs';
 import { RealPods, ScriptedPods } from './pods_world.mjs';
 
 const commands = 30;
 const strikes = 8;
 
 for (const [where, World, skip] of [
-  ['of the scripted cluster', ScriptedPods, !isRoot && 'its pods need root'],
+  ['of the scripted cluster', ScriptedPods, whyNoPods()],
   ['of a real cluster', RealPods, !kubeconfig && 'SKIPPED: RDEV_TEST_KUBECONFIG names no cluster; ./dev testbed up makes one'],
 ])
   describe(`in pods ${where}`, { skip, timeout: 600_000 }, () => {
