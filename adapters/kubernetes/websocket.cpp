@@ -1,6 +1,8 @@
 // The one file that knows Boost.Beast's WebSocket. One thread drives all connections.
 #include "adapters/kubernetes/exec.hpp"
 
+#include "adapters/json/json.hpp"
+
 #include <boost/asio/connect.hpp>
 #include <boost/asio/executor_work_guard.hpp>
 #include <boost/asio/io_context.hpp>
@@ -56,6 +58,18 @@ std::string path_of(const cluster_access& access, const exec_target& target) {
   for (const auto& part : target.argv)
     out += "&command=" + escaped(part);
   return out;
+}
+
+// The Status object (meta/v1) on channel 3.
+std::string verdict_of(std::string_view text) {
+  auto parsed = json::parse(text);
+  const auto* status = std::get_if<json::value>(&parsed);
+  if (status == nullptr)
+    return "the API server says something of the process that is no JSON";
+  if ((*status)["status"].as_string() == "Success")
+    return {};
+  const auto message = (*status)["message"].as_string();
+  return message.empty() ? "the process failed" : std::string(message);
 }
 
 bool is_address(const std::string& host) {
@@ -226,6 +240,8 @@ private:
     bool more = true;
     if (message.size() > 1 && (message[0] == 1 || message[0] == 2))
       more = listener_->on_bytes(message[0] == 1 ? rdev::stream::out : rdev::stream::err, message.substr(1));
+    else if (message.size() > 1 && message[0] == 3)
+      verdict_ = verdict_of(message.substr(1));
     come_.consume(come_.size());
     if (!listener_)
       return;
@@ -242,7 +258,7 @@ private:
         return start();
       return end({true, static_cast<int>(answer_.result_int()), answer_.body()});
     }
-    end({!open_, 0, e.message()});
+    end({!open_, 0, verdict_.empty() ? e.message() : verdict_});
   }
 
   void end(const exec_end& how) {
@@ -270,6 +286,7 @@ private:
   websocket::response_type answer_;
   beast::flat_buffer come_;
   std::deque<std::string> unsent_; // the first one is on its way
+  std::string verdict_; // of the API server on how the process ended; empty: it has not spoken, or all is well
   bool open_ = false;
   bool paused_ = false;
 };

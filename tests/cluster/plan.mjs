@@ -147,10 +147,11 @@ export function writesOf(plan, blob) {
 function scriptOf({ tag, byEnv, pieces, end }) {
   const steps = [
     `# ${tag}`,
+    'exec 3>&2 2>/dev/null', // some shells write there that a child was killed
     `read -r random </proc/sys/kernel/random/uuid; echo "${byEnv ? '$CHAOS_TAG' : tag} $$ $random" >>ledger`,
     'put() { dd if=blob bs=65536 iflag=skip_bytes,count_bytes skip="$1" count="$2" status=none; }',
     ...pieces.map(({ stream, offset, length, wait }) =>
-      `put ${offset} ${length}${stream === 'stderr' ? ' >&2' : ''}; sleep ${wait}`),
+      `put ${offset} ${length}${stream === 'stderr' ? ' >&3' : ''}; sleep ${wait}`),
   ];
   if (end.never || end.timeout) steps.push('sleep 600');
   else steps.push(end.signal ? 'kill -9 $$' : `exit ${end.code}`);

@@ -83,6 +83,14 @@ describe('faults of a cluster', { timeout: 600_000, skip }, () => {
     { refuse: '500 Internal Server Error', body: 'container not found' }, { refuse: '200 OK', body: 'what?' },
   ]));
 
+  test('what the API server says of a process that could not be started is logged', async () => {
+    const message = 'error executing command in container: exec: "sh": executable file not found in $PATH';
+    cluster.faults.exec = [{ verdict: { metadata: {}, status: 'Failure', reason: 'InternalError', code: 500, message } }];
+    const one = await server.submit('echo all the same', { project: id });
+    assert.equal((await server.follow(one, { project: id })).checkReceipts().stdout.toString(), 'all the same\n');
+    await waitFor('the log says why', () => server.logs().some((line) => JSON.stringify(line).includes('executable file not found')));
+  });
+
   test('a watch whose place is too old begins anew', async () => {
     const lists = () => cluster.seen.filter((line) => line.startsWith('GET') && line.endsWith('/pods')).length;
     await waitFor('there is a watch', () => cluster.watches.size === 2);

@@ -239,8 +239,13 @@ users: [{name: fake, user: {token: ${token}}}]
 
   // One exec. Faults: `cutAfter` bytes of stdout the connection is destroyed; `dropAfter` bytes the rest of stdout is thrown away and
   // the end is a Success all the same; `freezeAfter` bytes nothing is sent any more and nothing read, without an end; `drip`:
-  // frames of one byte.
+  // frames of one byte; `verdict`: nothing but this Status, and the end.
   speak(connection, pod, argv, fault) {
+    if (fault.verdict) { // the process could not even be started
+      connection.send(Buffer.concat([Buffer.from([3]), Buffer.from(JSON.stringify(fault.verdict))]));
+      connection.close(1000);
+      return;
+    }
     const child = spawn('nsenter', ['-t', String(pod.pid), '-p', '-m', `--wd=${pod.workspace}`, '--', ...argv], { stdio: 'pipe' });
     let sent = 0;
     let frozen = false;
