@@ -2,6 +2,11 @@
 #include "actors/api_gate.hpp"
 #include "actors/circuit_board.hpp"
 #include "actors/supervisor.hpp"
+#include "adapters/audit/checkpoint_file.hpp"
+#include "adapters/audit/dump.hpp"
+#include "adapters/audit/evidence_files.hpp"
+#include "adapters/audit_verification.hpp"
+#include "adapters/censor.hpp"
 #include "adapters/crypto.hpp"
 #include "adapters/failpoint.hpp"
 #include "adapters/failpoints/decorators.hpp"
@@ -18,6 +23,7 @@
 #include "adapters/postgres/stores.hpp"
 #include "adapters/telemetry/json_log.hpp"
 #include "adapters/telemetry/prometheus_metrics.hpp"
+#include "adapters/webhooks/curl_sender.hpp"
 #include "config/command_line.hpp"
 
 #include <caf/actor_system_config.hpp>
@@ -28,9 +34,11 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <array>
 #include <csignal>
 #include <filesystem>
 #include <iostream>
+#include <span>
 #include <thread>
 
 namespace rdev {
@@ -46,6 +54,7 @@ constexpr int exit_good = 0;
 constexpr int exit_fault = 1;
 constexpr int exit_wrong_settings = 2;
 constexpr int exit_busy_data_dir = 3;
+constexpr int exit_tampered = 4;
 constexpr int arenas = 4;
 constexpr std::size_t kept_descriptors = 512; // for everything that is not a connection of a client
 
@@ -65,30 +74,73 @@ std::map<std::string, circuit_limits, std::less<>> special_circuits() {
 
 // Everything that a running server is made of, in the order in which it is built; it falls in the reverse order.
 struct house {
-  explicit house(const settings& s)
-      : log(make_json_log(s.log.level == "debug"   ? log_level::debug
+  house(const settings& s, redactor hides)
+      : metrics(make_prometheus_metrics(version)), hidden_by(std::move(hides)),
+        log(make_json_log(s.log.level == "debug"   ? log_level::debug
                           : s.log.level == "warn"  ? log_level::warn
                           : s.log.level == "error" ? log_level::error
-                                                   : log_level::info)),
-        metrics(make_prometheus_metrics(version)),
+                                                   : log_level::info,
+                          censor(hidden_by, *metrics, "log"))),
+        audited(std::make_shared<const censor>(hidden_by, *metrics, "audit")),
         breakers(std::make_shared<circuit_board>(boot_clock_now, *log, *metrics, special_circuits())) {
   }
 
-  std::unique_ptr<rdev::log> log;
   std::unique_ptr<rdev::metrics> metrics;
+  redactor hidden_by;
+  std::unique_ptr<rdev::log> log;
+  std::shared_ptr<const censor> audited;
+  std::vector<redactor::registration> own_secrets; // hidden as long as this process lives
   std::shared_ptr<circuit_board> breakers;
   std::unique_ptr<rdev::data_dir> data_dir;
   std::unique_ptr<postgres::embedded_server> database;
   postgres::store_config stores;
+  std::shared_ptr<const credentials> checks;
   std::shared_ptr<project_host> projects;
   std::shared_ptr<process_runner> processes;
   std::unique_ptr<kubernetes::discovery> discovery;
+  std::shared_ptr<webhook_sender> sender;
   node_info self;
 };
 
-result<done> open_database(house& h, const settings& s) {
+// Each is also known without its key id, and as the bytes that it stands for.
+void hide_keyring(house& h, const secret& ring) {
+  const auto text = ring.reveal();
+  for (std::size_t begin = 0; begin < text.size();) {
+    const auto end = std::min(text.find(',', begin), text.size());
+    const auto one = text.substr(begin, end - begin);
+    const auto base64 = one.substr(one.find(':') + 1); // all of it where there is none
+    h.own_secrets.push_back(h.hidden_by.hide(secret(std::string(base64))));
+    if (auto bytes = from_base64(base64))
+      h.own_secrets.push_back(h.hidden_by.hide(secret(std::move(*bytes))));
+    begin = end + 1;
+  }
+}
+
+void hide_own_secrets(house& h, const settings& s) {
+  for (const auto& one : {s.admin_key, s.database.url, postgres::password_of(std::string(s.database.url.reveal()))})
+    h.own_secrets.push_back(h.hidden_by.hide(one));
+  hide_keyring(h, s.key_pepper);
+}
+
+// Repeats `step` while the database is away, for `database.start_timeout`; what ends a server ends this wait, too.
+template <class Step>
+auto patiently(const house& h, const settings& s, const sigset_t& ending, Step step) {
+  const auto until = std::chrono::steady_clock::now() + s.database.start_timeout;
+  for (;;) {
+    auto outcome = step();
+    if (outcome || outcome.error().code != fault::unavailable || std::chrono::steady_clock::now() >= until)
+      return outcome;
+    h.log->warn("the database is away: trying again", {{"error", outcome.error().message}});
+    const timespec pause{0, 500'000'000};
+    if (::sigtimedwait(&ending, nullptr, &pause) > 0)
+      return outcome;
+  }
+}
+
+result<done> open_database(house& h, const settings& s, const sigset_t& ending) {
   h.stores.conninfo = std::string(s.database.url.reveal());
   h.stores.breakers = h.breakers;
+  h.stores.audited = h.audited;
   if (s.database.url.empty()) {
     auto started = postgres::start_embedded({s.server.data_dir, s.database.embedded_user}, *h.log);
     if (!started)
@@ -99,13 +151,20 @@ result<done> open_database(house& h, const settings& s) {
   auto keyring = s.secrets_keys.empty() ? h.data_dir->secrets_keyring() : result<secret>(s.secrets_keys);
   if (!keyring)
     return std::move(keyring.error());
+  hide_keyring(h, *keyring);
   auto sealer = make_sealer(keyring->reveal());
   if (!sealer)
     return std::move(sealer.error());
   h.stores.sealer = std::move(*sealer);
+  auto checks = credentials::make(s.key_pepper.reveal(), h.stores.sealer);
+  if (!checks)
+    return std::move(checks.error());
+  h.checks = std::move(*checks);
   h.stores.idempotency_retention = duration_cast<seconds>(s.idempotency.retention);
   h.stores.output_retention = duration_cast<seconds>(s.output.retention);
-  auto schema = postgres::migrate(h.stores.conninfo);
+  h.stores.audit_retention = duration_cast<seconds>(s.audit.retention);
+  h.stores.webhook_retention = duration_cast<seconds>(s.webhooks.retention);
+  auto schema = patiently(h, s, ending, [&] { return postgres::migrate(h.stores.conninfo); });
   if (!schema)
     return std::move(schema.error());
   h.log->info("the database is ready",
@@ -116,12 +175,18 @@ result<done> open_database(house& h, const settings& s) {
 // The administrator's row: set to RDEV_ADMIN_KEY, or made with a fresh key at the first start.
 result<done> settle_admin(const house& h, const settings& s) {
   const auto keys = postgres::make_key_store(h.stores);
+  auto fits = keys->settle_pepper(h.checks->pepper_check());
+  if (!fits)
+    return std::move(fits.error());
+  if (!*fits)
+    return failure{fault::invalid,
+                   "RDEV_KEY_PEPPER is missing or another one than keys of this database were made with"};
   if (!s.admin_key.empty())
     return keys->set_admin(sha256(s.admin_key.reveal()));
-  auto there = keys->find_by_prefix("admin");
+  auto there = keys->find_by_prefix(std::array<std::string, 1>{"admin"});
   if (!there)
     return std::move(there.error());
-  if (*there)
+  if (!there->empty())
     return done{};
   const auto fresh = make_key_text();
   // Kept before it counts: a death in between leaves a key that does not work yet, and the next start makes another.
@@ -134,6 +199,17 @@ result<done> settle_admin(const house& h, const settings& s) {
   else
     std::cerr << "rdev-api: the administrator's key is in " << h.data_dir->in("admin.key") << std::endl;
   return done{};
+}
+
+// Starts and ends of a node are on record like what is done on it; without its record a node does not serve.
+result<done> record_node(const house& h, const settings& s, const char* action) {
+  audit_record row;
+  row.actor_name = "system";
+  row.action = action;
+  row.target = h.self.id.uuid();
+  row.outcome = "done";
+  row.detail = {{"name", h.self.name}, {"version", version}, {"configuration_sha256", to_hex(sha256(s.effective))}};
+  return postgres::make_audit_log(h.stores)->append(std::span(&row, 1));
 }
 
 std::string own_folder() {
@@ -193,10 +269,10 @@ result<done> open_runner(house& h, const settings& s) {
 }
 
 // In the order of their needs; the first that fails says what to mend.
-result<done> open_house(house& h, const settings& s) {
+result<done> open_house(house& h, const settings& s, const sigset_t& ending) {
   const auto step = [](result<done> outcome, auto next) { return outcome ? next() : std::move(outcome); };
-  return step(open_database(h, s), [&] {
-    return step(settle_admin(h, s), [&] {
+  return step(open_database(h, s, ending), [&] {
+    return step(patiently(h, s, ending, [&] { return settle_admin(h, s); }), [&] {
       return step(open_runner(h, s), [&]() -> result<done> {
         auto node = h.data_dir->node();
         if (!node)
@@ -211,8 +287,24 @@ result<done> open_house(house& h, const settings& s) {
 supervisor::parts parts_of(const house& h, const settings& s) {
   supervisor::parts out;
   out.ingress.deadline = s.http.request_deadline;
-  out.auth.cache_lease = s.auth.cache_lease;
-  out.rate_limit.default_quota = s.limits.rps;
+  out.auth.checks = out.api_keys.checks = h.checks;
+  out.auth.cache_lease = out.api_keys.cache_lease = s.auth.cache_lease;
+  out.auth.bans.failures = s.lockout.failures;
+  out.auth.bans.within = s.lockout.within;
+  out.auth.bans.first_ban = s.lockout.first_ban;
+  out.auth.bans.longest_ban = s.lockout.longest_ban;
+  out.auth.bans.memory = out.lockout.memory = s.lockout.memory;
+  out.auth.strict = s.lockout.strict;
+  out.auth.ban_shadow = s.lockout.shadow;
+  out.auth.trusted_proxies = s.http.trusted_proxies;
+  out.api_keys.node = h.self.id;
+  out.api_keys.policy.max_lifetime = duration_cast<seconds>(s.keys.max_lifetime);
+  const auto in_shadow = [&](const char* which) {
+    return std::find(s.limits.shadow.begin(), s.limits.shadow.end(), which) != s.limits.shadow.end();
+  };
+  out.rate_limit.key = {s.limits.rps, in_shadow("key")};
+  out.rate_limit.address = {s.limits.unauthenticated_rps, in_shadow("address")};
+  out.rate_limit.all = {s.limits.global_rps, in_shadow("global")};
   out.command_queue.node = h.self.id;
   out.command_queue.scope = h.processes->scope();
   out.command_queue.start_intent = h.processes->boot_tag();
@@ -229,18 +321,36 @@ supervisor::parts parts_of(const house& h, const settings& s) {
   out.execution.start_within = std::min(out.execution.start_within, s.leases.foreign_after / 2);
   out.execution.agent_argv = s.claude.argv;
   out.execution.agent_hint = s.claude.missing_hint;
+  out.execution.checks = s.commands.token ? h.checks : nullptr;
   out.leases.self = h.self;
   out.leases.renew = s.leases.renew;
   out.leases.lease = s.leases.lease;
   out.leases.scan = s.leases.scan;
   out.leases.foreign_after = s.leases.foreign_after;
   out.leases.kill_grace = s.commands.kill_grace;
+  out.webhooks.node = h.self.id;
+  out.webhooks.look = s.leases.scan;
+  out.webhooks.disable_after = s.webhooks.disable_after;
+  out.webhooks.courier.concurrency = s.webhooks.concurrency;
+  out.webhooks.courier.retries = retry_schedule(s.webhooks.retries);
+  out.webhooks.courier.limits.slow = s.webhooks.timeout;
   const auto stores = h.stores;
   out.make_key_store = [stores] { return postgres::make_key_store(stores); };
   out.make_command_store = [stores] { return failpoint::around(postgres::make_command_store(stores)); };
   out.make_output_store = [stores] { return failpoint::around(postgres::make_output_store(stores)); };
   out.make_queries = [stores] { return postgres::make_command_queries(stores); };
   out.make_lease_store = [stores] { return failpoint::around(postgres::make_lease_store(stores)); };
+  out.make_ban_store = [stores] { return postgres::make_ban_store(stores); };
+  out.make_webhook_registry = [stores] { return postgres::make_webhook_registry(stores); };
+  out.make_webhook_outbox = [stores] { return failpoint::around(postgres::make_webhook_outbox(stores)); };
+  out.sender = h.sender;
+  out.audit.refusals.per_window = s.audit.refusals_per_minute;
+  out.audit_sealer.node = h.self.id;
+  out.audit_sealer.tell = s.audit.checkpoint_log;
+  if (!s.audit.checkpoint_file.empty())
+    out.audit_sealer.outside = audit_chain::keep_in_file(s.audit.checkpoint_file);
+  out.make_audit_reader = [stores] { return postgres::make_audit_reader(stores); };
+  out.make_audit_chain = [stores] { return postgres::make_audit_chain(stores); };
   out.make_audit_log = [stores] { return postgres::make_audit_log(stores); };
   out.processes = h.processes;
   out.projects = h.projects;
@@ -260,6 +370,18 @@ void wait_for_ready(caf::scoped_actor& self, const supervisor::actor& boss) {
   self->request(boss, caf::infinite, supervisor::ready{}).receive([](supervisor::started) {}, [](caf::error&) {});
 }
 
+// Who was locked out before a restart is so from the first request on, if the store can say it.
+void wait_for_bans(caf::scoped_actor& self, const directory& peers) {
+  self->request(peers.get<lockout::actor>(), std::chrono::seconds(10), lockout::tell{})
+      .receive([](lockout::told) {}, [](caf::error&) {});
+}
+
+// What commands of ours that run on have of secrets is known before anybody can send it, if the store can say it.
+void wait_for_own_commands(caf::scoped_actor& self, const directory& peers) {
+  self->request(peers.get<leases::actor>(), std::chrono::seconds(10), leases::settle{})
+      .receive([](leases::settled) {}, [](caf::error&) {});
+}
+
 // Running commands are left to go on: the next owner of their leases attaches to them.
 void drain(http::server& front, caf::scoped_actor& self, const directory& peers, const settings& s) {
   const auto until = std::chrono::steady_clock::now() + s.server.drain_timeout;
@@ -267,6 +389,8 @@ void drain(http::server& front, caf::scoped_actor& self, const directory& peers,
   self->send(peers.get<command_queue::actor>(), command_queue::rest{});
   self->send(peers.get<streams::actor>(), streams::drain{});
   self->send(peers.get<runner::actor>(), runner::abandon{});
+  self->request(peers.get<webhooks::actor>(), s.server.drain_timeout / 4, webhooks::rest{})
+      .receive([](webhooks::rested) {}, [](caf::error&) {}); // what is under way then is sent again by others
   self->request(peers.get<leases::actor>(), s.server.drain_timeout / 2, leases::leave{})
       .receive([](leases::left) {}, [](caf::error&) {});
   while (front.connections() > 0 && std::chrono::steady_clock::now() < until)
@@ -316,7 +440,7 @@ void raise_descriptor_limit() {
 int run_house(house& h, const settings& s, const sigset_t& ending) {
   directory peers;
   health_board health;
-  const surroundings around{&peers, h.log.get(), h.metrics.get(), &health, h.breakers.get()};
+  const surroundings around{&peers, h.log.get(), h.metrics.get(), &health, h.breakers.get(), h.audited.get()};
   health.set("database", true, "ok");
   actor_config config(s);
   caf::actor_system system(config);
@@ -331,19 +455,25 @@ int run_house(house& h, const settings& s, const sigset_t& ending) {
   });
   const auto keys = postgres::follow_keys(
       h.stores,
-      [&peers](const std::optional<key_id>& key) {
-        if (auto auth = peers.get<auth::actor>())
-          caf::anon_send(auth, auth::forget{key});
+      [&peers](const key_news& news) {
+        if (auto owner = peers.get<api_keys::actor>())
+          caf::anon_send(owner, api_keys::changed{news.key, news.epoch, news.revoked});
       },
       *h.log);
+  webhook_sending::sender_config sending;
+  sending.allowed_networks = s.webhooks.allowed_networks;
+  sending.time_limit = s.webhooks.timeout;
+  h.sender = webhook_sending::make_webhook_sender(std::move(sending));
   const auto boss = system.spawn(supervisor::behavior, around, parts_of(h, s));
   wait_for_ready(self, boss);
+  wait_for_bans(self, peers);
+  wait_for_own_commands(self, peers);
   int code = exit_good;
   {
     api_gate gate(system, around, s.http.request_deadline);
     http::request_handler handler(
         gate, *h.log, *h.metrics,
-        {s.http.trusted_proxies, duration_cast<seconds>(s.commands.max_timeout), s.sse.heartbeat});
+        {s.http.trusted_proxies, duration_cast<seconds>(s.commands.max_timeout), s.sse.heartbeat, h.hidden_by});
     auto front = http::server::start(handler, front_of(s));
     auto published = front ? h.data_dir->publish_address((*front)->address()) : result<done>(front.error());
     if (published) {
@@ -360,24 +490,30 @@ int run_house(house& h, const settings& s, const sigset_t& ending) {
   }
   h.processes->watch({});
   h.projects->watch({});
+  h.sender->stop();
   self->send(boss, supervisor::stop{});
   return code;
 }
 
-int serve(const settings& s) {
+int serve(const settings& s, redactor hides) {
   const auto ending = block_signals();
   raise_descriptor_limit();
   ::mallopt(M_ARENA_MAX, arenas); // an arena for each of many threads would keep many large pages for ever
-  house h(s);
+  house h(s, std::move(hides));
+  hide_own_secrets(h, s);
   auto folder = data_dir::open(s.server.data_dir);
   if (!folder) {
     complain(folder.error());
     return folder.error().code == fault::unavailable ? exit_busy_data_dir : exit_wrong_settings;
   }
   h.data_dir = std::move(*folder);
-  if (auto opened = open_house(h, s); !opened)
+  if (auto opened = open_house(h, s, ending); !opened)
     return complain(opened.error());
+  if (auto recorded = patiently(h, s, ending, [&] { return record_node(h, s, "node.start"); }); !recorded)
+    return complain(recorded.error());
   const int code = run_house(h, s, ending);
+  if (auto recorded = record_node(h, s, "node.stop"); !recorded)
+    h.log->error("the end of this node is not on record", {{"error", recorded.error().message}});
   h.log->info("stopped");
   return code;
 }
@@ -393,6 +529,77 @@ int migrate(const settings& s) {
     return complain(schema.error());
   std::cout << "the schema has version " << *schema << std::endl;
   return exit_good;
+}
+
+// Everything, from the first record that is kept to the last that is sealed.
+result<audit_verification> verify_audit(const settings& s, audit_chain::outside_evidence evidence) {
+  postgres::store_config stores;
+  stores.conninfo =
+      s.database.url.empty() ? postgres::embedded_conninfo(s.server.data_dir) : std::string(s.database.url.reveal());
+  const auto reader = postgres::make_audit_reader(stores);
+  audit_chain::verification all(*reader, std::move(evidence));
+  for (;;) {
+    auto over = all.go_on({});
+    if (!over)
+      return std::move(over.error());
+    if (*over)
+      return all.outcome();
+  }
+}
+
+result<audit_chain::outside_evidence> evidence_of(const config::invocation& with) {
+  audit_chain::outside_evidence evidence;
+  if (!with.public_key_file.empty()) {
+    auto keys = audit_chain::read_public_keys(with.public_key_file);
+    if (!keys)
+      return std::move(keys.error());
+    evidence.keys = std::move(*keys);
+  }
+  if (!with.checkpoint_file.empty()) {
+    auto checkpoints = audit_chain::read_checkpoints(with.checkpoint_file);
+    if (!checkpoints)
+      return std::move(checkpoints.error());
+    evidence.checkpoints = std::move(*checkpoints);
+  }
+  return evidence;
+}
+
+int tell(const audit_verification& seen) {
+  std::cout << "records checked: " << seen.checked << "\nsealed through: " << seen.sealed_through << std::endl;
+  if (!seen.first_bad)
+    return exit_good;
+  std::cout << "NOT GOOD: " << name_of(seen.first_bad->problem) << " at " << seen.first_bad->seq;
+  if (!seen.first_bad->id.empty())
+    std::cout << ", record " << seen.first_bad->id.text();
+  std::cout << std::endl;
+  return exit_tampered;
+}
+
+int verify_audit(const settings& s, const config::invocation& with) {
+  auto evidence = evidence_of(with);
+  if (!evidence)
+    return complain(evidence.error());
+  auto seen = verify_audit(s, std::move(*evidence));
+  return seen ? tell(*seen) : complain(seen.error());
+}
+
+int verify_dump(const config::invocation& with) {
+  if (with.checkpoint_file.empty() != with.public_key_file.empty())
+    return complain({fault::invalid, "--dump takes --checkpoint and --public-key together: there is no database to "
+                                     "take the keys from"});
+  auto evidence = evidence_of(with);
+  if (!evidence)
+    return complain(evidence.error());
+  const auto found = audit_chain::verify_dump(with.dump_file, std::move(*evidence));
+  if (!found)
+    return complain(found.error());
+  const int code = tell(found->seen);
+  if (found->bad_line != 0)
+    std::cout << with.dump_file << ", line " << found->bad_line << (found->why.empty() ? "" : ": " + found->why)
+              << std::endl;
+  if (found->first > 1)
+    std::cout << "what comes before " << found->first << " is not in the dump" << std::endl;
+  return code;
 }
 
 int psql(const settings& s, const std::vector<std::string>& arguments) {
@@ -425,6 +632,8 @@ int run(int argc, char** argv) {
     std::cout << "rdev-api " << version << (failpoint::built_in ? "\nfailpoints" : "") << std::endl;
     return exit_good;
   }
+  if (!invocation.dump_file.empty())
+    return verify_dump(invocation);
   invocation.in.environment = environment();
   auto loaded = config::load(invocation.in);
   if (const auto* problems = std::get_if<std::vector<std::string>>(&loaded)) {
@@ -433,11 +642,18 @@ int run(int argc, char** argv) {
     return exit_wrong_settings;
   }
   const auto& s = std::get<settings>(loaded);
+  auto hides = redactor::make(s.redaction.patterns);
+  if (!hides) {
+    std::cerr << "rdev-api: redaction.patterns: " << hides.error().message << "; mend it or leave it out" << std::endl;
+    return exit_wrong_settings;
+  }
   switch (invocation.what) {
   case config::verb::serve:
-    return serve(s);
+    return serve(s, std::move(*hides));
   case config::verb::migrate:
     return migrate(s);
+  case config::verb::audit_verify:
+    return verify_audit(s, invocation);
   case config::verb::psql:
     return psql(s, invocation.rest);
   case config::verb::check_config:

@@ -1,7 +1,6 @@
 #include "actors/api_keys.hpp"
 
 #include "adapters/crypto.hpp"
-#include "messages/values/addresses.hpp"
 
 #include <algorithm>
 
@@ -20,6 +19,10 @@ refusal too_weak() {
           {}};
 }
 
+failure writer_changed() {
+  return {fault::key_changed, "the writer's key was revoked or changed meanwhile"};
+}
+
 refusal bad(std::string field, std::string problem) {
   return {refusal_code::bad_request, "the key cannot be made like this", {{std::move(field), std::move(problem)}}, {}};
 }
@@ -29,7 +32,7 @@ void refuse(reply& promise, refusal why) {
 }
 
 key_writer writer_of(const request& asked) {
-  return {asked.who.key, asked.who.key_name, asked.from, asked.who.family, asked.idempotency};
+  return {asked.who.key, asked.who.key_name, asked.from, asked.who.family, asked.idempotency, asked.who.revision};
 }
 
 bool touches_projects_of(const api_key& key, const principal& who) {
@@ -41,51 +44,43 @@ bool touches_projects_of(const api_key& key, const principal& who) {
                      [&](const auto& p) { return who.sees_project(p); });
 }
 
-// What the schema cannot say; empty when all is well.
-std::vector<field_problem> problems_of(const key_request& what, timestamp now) {
-  std::vector<field_problem> out;
-  if (what.expires_in && what.expires_at)
-    out.push_back({"expires_at", "give either expires_in or expires_at, not both"});
-  if (what.expires_at && *what.expires_at <= now)
-    out.push_back({"expires_at", "lies in the past"});
-  if (what.granted.has(scope::admin) && what.project_ids)
-    out.push_back({"project_ids", "a key with scope admin cannot be bound to projects"});
-  for (std::size_t i = 0; what.allowed_ips && i < what.allowed_ips->size(); ++i)
-    if (!ip_network::parse((*what.allowed_ips)[i]))
-      out.push_back({"allowed_ips[" + std::to_string(i) + "]", "is not an address or a network such as 10.0.0.0/8"});
-  return out;
-}
-
-api_key key_of(const key_request& what, timestamp now, std::chrono::seconds default_lifetime) {
-  api_key key;
-  key.name = what.name;
-  key.granted = what.granted;
-  key.project_ids = what.project_ids;
-  key.allowed_ips = what.allowed_ips;
-  key.rate_limit = what.rate_limit;
-  if (what.expires_at)
-    key.expires_at = what.expires_at;
-  else if (!what.expires_in)
-    key.expires_at = now + default_lifetime;
-  else if (*what.expires_in > std::chrono::seconds::zero())
-    key.expires_at = now + *what.expires_in;
-  return key;
-}
-
 } // namespace
 
 caf::result<found> state::on_find(const find& what) {
-  auto key = store->find_by_prefix(what.prefix);
-  if (!key) {
-    around.fault("api_keys", key.error());
-    return to_error(key.error());
+  found out;
+  if (!what.prefixes.empty()) {
+    auto keys = store->find_by_prefix(what.prefixes);
+    if (!keys) {
+      around.fault("api_keys", keys.error());
+      return to_error(keys.error());
+    }
+    out.keys = std::move(*keys);
   }
-  return found{std::move(*key)};
+  if (!what.executions.empty()) {
+    auto running = store->find_running(what.executions);
+    if (!running) {
+      around.fault("api_keys", running.error());
+      return to_error(running.error());
+    }
+    for (auto& one : *running)
+      out.executions.push_back({one.command, std::move(one.project), std::move(one.submitter)});
+  }
+  return out;
 }
 
 reply state::on_request(request& what) {
   auto promise = self->make_response_promise<answer<outcome>>();
-  const auto carry_out = [&](const auto& op) {
+  carry_out(what, promise);
+  return promise;
+}
+
+// Somebody else has changed the key that this was about, after it was read: from the beginning, with what it is now.
+void state::again(const request& asked, reply promise) {
+  carry_out(asked, std::move(promise));
+}
+
+void state::carry_out(const request& what, reply promise) {
+  const auto by_kind = [&](const auto& op) {
     using kind = std::decay_t<decltype(op)>;
     if constexpr (std::is_same_v<kind, list_keys>)
       list(what, op, promise);
@@ -93,6 +88,8 @@ reply state::on_request(request& what) {
       show(what, op, promise);
     else if constexpr (std::is_same_v<kind, create_key>)
       create(what, op, promise);
+    else if constexpr (std::is_same_v<kind, change_key>)
+      change(what, op, promise);
     else if constexpr (std::is_same_v<kind, revoke_key>)
       revoke(what, op, promise);
     else if constexpr (std::is_same_v<kind, rotate_key>)
@@ -100,14 +97,111 @@ reply state::on_request(request& what) {
     else
       promise.deliver(to_error({fault::internal, "an operation that is not about keys"}));
   };
-  std::visit(carry_out, what.what);
-  return promise;
+  std::visit(by_kind, what.what);
 }
 
 void state::on_used(const used& what) {
-  if (auto noted = store->note_uses(what.uses); !noted)
-    around.fault("api_keys", noted.error());
+  auto odd = store->note_uses(what.uses);
+  if (!odd)
+    return around.fault("api_keys", odd.error());
+  for (const auto& one : *odd)
+    around.metrics->anomaly_seen(one.kind);
+  if (!odd->empty())
+    self->send(around.peers->get<webhooks::actor>(), webhooks::committed{{}, static_cast<int>(odd->size())});
 }
+
+void state::on_noticed(const noticed& what) {
+  if (auto noted = store->note_anomalies(what.all); !noted)
+    return around.fault("api_keys", noted.error());
+  self->send(around.peers->get<webhooks::actor>(), webhooks::committed{{}, static_cast<int>(what.all.size())});
+}
+
+void state::on_announce() {
+  auto told = store->announce_expiries();
+  if (!told)
+    around.fault("api_keys", told.error());
+  else if (*told > 0)
+    self->send(around.peers->get<webhooks::actor>(), webhooks::committed{{}, *told});
+  self->delayed_send(self, told ? settings.announce : settings.look, announce{});
+}
+
+// ---- the barrier
+
+void state::on_changed(const changed& what) {
+  if (what.revoked && what.key)
+    self->send(around.peers->get<streams::actor>(), streams::revoke{*what.key});
+  else if (what.epoch)
+    self->send(around.peers->get<streams::actor>(), streams::recheck{what.key});
+  // Only the next epoch in order may be passed on like this: behind a gap there is something that nobody told.
+  const bool next = what.epoch && *what.epoch == heard + 1;
+  if (next)
+    heard = *what.epoch;
+  self->request(around.peers->get<auth::actor>(), caf::infinite, auth::forget{what.key})
+      .then(
+          [this, next, what](auth::forgotten) {
+            if (next && *what.epoch > seen)
+              saw(*what.epoch);
+          },
+          [](const caf::error&) {}); // its successor begins with nothing
+}
+
+void state::on_look() {
+  auto news = store->news_since(seen);
+  if (!news)
+    around.fault("api_keys", news.error());
+  else if (news->epoch == seen)
+    saw(seen); // this node's row may be new
+  else {
+    for (const auto& key : news->revoked)
+      self->send(around.peers->get<streams::actor>(), streams::revoke{key});
+    self->send(around.peers->get<streams::actor>(), streams::recheck{});
+    self->request(around.peers->get<auth::actor>(), caf::infinite, auth::forget{})
+        .then([this, epoch = news->epoch](auth::forgotten) { saw(std::max(seen, epoch)); }, [](const caf::error&) {});
+  }
+  self->delayed_send(self, settings.look, look{});
+}
+
+void state::saw(std::int64_t epoch) {
+  seen = epoch;
+  heard = std::max(heard, epoch);
+  if (auto written = store->saw(settings.node, epoch); !written)
+    around.fault("api_keys", written.error());
+}
+
+void state::answer_behind_barrier(const key_id& forgotten, std::int64_t epoch, outcome what, reply promise) {
+  // Whoever has read the key as it was has done so by now, and serves it for one lease from then on.
+  const auto ends_at = around.boot_clock() + settings.cache_lease + settings.barrier_grace;
+  // An AUTH that is away has lost its cache with its life: nothing is left to forget.
+  const auto wait = [this, epoch, ends_at, what = std::move(what), promise = std::move(promise)] {
+    barriers.push_back({epoch, ends_at, what, promise});
+    if (!look_is_due)
+      on_look_at_barriers();
+  };
+  self->request(around.peers->get<auth::actor>(), caf::infinite, auth::forget{forgotten})
+      .then([wait](auth::forgotten) { wait(); }, [wait](const caf::error&) { wait(); });
+}
+
+// One look for all that wait. A store that is away changes nothing: the lease ends all the same.
+void state::on_look_at_barriers() {
+  look_is_due = false;
+  if (barriers.empty())
+    return;
+  const auto least = store->least_seen(settings.node, settings.cache_lease);
+  const auto now = around.boot_clock();
+  const auto over = [&](const barrier& one) {
+    return now >= one.ends_at || (least && (!*least || **least >= one.epoch));
+  };
+  for (auto& one : barriers)
+    if (over(one))
+      one.promise.deliver(answer<outcome>(std::move(one.what)));
+  std::erase_if(barriers, [](const barrier& one) { return !one.promise.pending(); });
+  if (barriers.empty())
+    return;
+  look_is_due = true;
+  self->delayed_send(self, settings.barrier_look, look_at_barriers{});
+}
+
+// ---- operations
 
 result<std::optional<api_key>> state::asker(const request& asked) {
   return store->find(asked.who.key);
@@ -121,7 +215,7 @@ result<std::optional<api_key>> state::visible(const request& asked, const key_id
 }
 
 void state::list(const request& asked, const list_keys& what, reply promise) {
-  auto keys = store->list(what.at, asked.who.project_ids);
+  auto keys = store->list(what.at, asked.who.project_ids, what.unused_for);
   if (!keys)
     return void(promise.deliver(to_error(keys.error())));
   promise.deliver(answer<outcome>(outcome(std::move(*keys))));
@@ -138,12 +232,12 @@ void state::show(const request& asked, const get_key& what, reply promise) {
 
 void state::create(const request& asked, const create_key& what, reply promise) {
   const auto now = settings.wall_clock();
-  if (auto problems = problems_of(what.what, now); !problems.empty())
+  auto [key, problems] = settings.policy.drafted(what.what, now);
+  if (!problems.empty())
     return refuse(promise, {refusal_code::bad_request, "the key cannot be made like this", std::move(problems), {}});
   auto mine = asker(asked);
   if (!mine)
     return void(promise.deliver(to_error(mine.error())));
-  auto key = key_of(what.what, now, settings.default_lifetime);
   // Without a wish of its own a key gets the default lifetime, but never one beyond its maker's.
   if (*mine && !what.what.expires_in && !what.what.expires_at && (*mine)->expires_at)
     key.expires_at = std::min(*key.expires_at, *(*mine)->expires_at);
@@ -159,7 +253,8 @@ void state::mint(const request& asked, api_key key, std::chrono::seconds overlap
   if (key.family.empty())
     key.family = key.id;
   key.prefix = fresh.prefix;
-  key.hash = sha256(fresh.text.reveal());
+  key.hash_scheme = settings.checks->scheme_of_new_keys();
+  key.hash = *settings.checks->digest(key.hash_scheme, fresh.text.reveal());
   const auto replaced = key.rotated_from;
   auto receipt = store->create(key, overlap, writer_of(asked));
   if (!receipt)
@@ -167,22 +262,70 @@ void state::mint(const request& asked, api_key key, std::chrono::seconds overlap
   switch (receipt->verdict) {
   case mint_verdict::conflict:
     return refuse(promise, {refusal_code::conflict, "this Idempotency-Key was used with another body", {}, {}});
-  case mint_verdict::writer_revoked:
-    return refuse(promise, {refusal_code::key_revoked, "the key was revoked: ask for a new one", {}, {}});
+  case mint_verdict::writer_changed:
+    return void(promise.deliver(to_error(writer_changed())));
+  case mint_verdict::stale:
+    return again(asked, promise);
   case mint_verdict::replayed:
     return void(promise.deliver(answer<outcome>(outcome(minted_key{std::move(receipt->key), std::nullopt, true}))));
   case mint_verdict::created:
     break;
   }
-  around.trace(asked.from, "api_keys", "audit", "committed");
-  self->send(around.peers->get<audit::actor>(), audit::committed{asked.from, 1});
-  self->send(around.peers->get<webhooks::actor>(), webhooks::committed{asked.from, 1});
+  told_of(asked);
   outcome made = minted_key{std::move(receipt->key), std::move(fresh.text), false};
   if (!replaced)
     return void(promise.deliver(answer<outcome>(std::move(made))));
-  self->request(around.peers->get<auth::actor>(), caf::infinite, auth::forget{*replaced})
-      .then([promise, made](auth::forgotten) mutable { promise.deliver(answer<outcome>(std::move(made))); },
-            [promise, made](caf::error&) mutable { promise.deliver(answer<outcome>(std::move(made))); });
+  answer_behind_barrier(*replaced, receipt->epoch, std::move(made), promise);
+}
+
+void state::told_of(const request& asked) {
+  around.trace(asked.from, "api_keys", "audit", "committed");
+  self->send(around.peers->get<audit::actor>(), audit::committed{asked.from, 1});
+  self->send(around.peers->get<webhooks::actor>(), webhooks::committed{asked.from, 1});
+}
+
+bool state::refused(const request& asked, const change_receipt& receipt, reply& promise) {
+  switch (receipt.verdict) {
+  case change_verdict::changed:
+    return false;
+  case change_verdict::not_found:
+    refuse(promise, not_found());
+    return true;
+  case change_verdict::writer_changed:
+    promise.deliver(to_error(writer_changed()));
+    return true;
+  case change_verdict::stale:
+    again(asked, promise);
+    return true;
+  }
+  return false;
+}
+
+void state::change(const request& asked, const change_key& what, reply promise) {
+  if (auto problems = settings.policy.problems_of(what.what, settings.wall_clock()); !problems.empty())
+    return refuse(promise, {refusal_code::bad_request, "the key cannot be changed like this", std::move(problems), {}});
+  auto key = visible(asked, what.id);
+  auto mine = asker(asked);
+  if (!key || !mine)
+    return void(promise.deliver(to_error(key ? mine.error() : key.error())));
+  if (!*key)
+    return refuse(promise, not_found());
+  const auto fresh = key_policy::changed(**key, what.what);
+  if (auto problems = key_policy::problems_of(fresh); !problems.empty())
+    return refuse(promise, {refusal_code::bad_request, "the key cannot be changed like this", std::move(problems), {}});
+  if (!*mine || !dominates(**mine, **key) || !dominates(**mine, fresh))
+    return refuse(promise, too_weak());
+  if (fresh.prefix == "admin")
+    return refuse(promise, {refusal_code::conflict, "the administrator's key is changed with RDEV_ADMIN_KEY", {}, {}});
+  if (!(*key)->active(settings.wall_clock()))
+    return refuse(promise, {refusal_code::conflict, "the key has ended already: make a new one", {}, {}});
+  auto receipt = store->change(fresh, writer_of(asked));
+  if (!receipt)
+    return void(promise.deliver(to_error(receipt.error())));
+  if (refused(asked, *receipt, promise))
+    return;
+  told_of(asked);
+  answer_behind_barrier(what.id, receipt->epoch, std::move(receipt->key), promise);
 }
 
 void state::revoke(const request& asked, const revoke_key& what, reply promise) {
@@ -196,23 +339,15 @@ void state::revoke(const request& asked, const revoke_key& what, reply promise) 
     return refuse(promise, too_weak());
   if ((*key)->prefix == "admin")
     return refuse(promise, {refusal_code::conflict, "the administrator's key is changed with RDEV_ADMIN_KEY", {}, {}});
-  auto revoked = store->revoke(what.id, writer_of(asked));
-  if (!revoked)
-    return void(promise.deliver(to_error(revoked.error())));
-  if (!*revoked)
-    return refuse(promise, not_found());
-  answer_after_forgetting(asked, std::move(**revoked), promise);
-}
-
-void state::answer_after_forgetting(const request& asked, api_key key, reply promise) {
+  auto receipt = store->revoke(what.id, writer_of(asked));
+  if (!receipt)
+    return void(promise.deliver(to_error(receipt.error())));
+  if (refused(asked, *receipt, promise))
+    return;
+  told_of(asked);
+  self->send(around.peers->get<streams::actor>(), streams::revoke{what.id});
   around.trace(asked.from, "api_keys", "auth", "forget");
-  self->send(around.peers->get<audit::actor>(), audit::committed{asked.from, 1});
-  self->send(around.peers->get<webhooks::actor>(), webhooks::committed{asked.from, 1});
-  self->send(around.peers->get<streams::actor>(), streams::revoke{key.id});
-  // An AUTH that is away has lost its cache with its life: nothing is left to forget.
-  self->request(around.peers->get<auth::actor>(), caf::infinite, auth::forget{key.id})
-      .then([promise, key](auth::forgotten) mutable { promise.deliver(answer<outcome>(outcome(std::move(key)))); },
-            [promise, key](caf::error&) mutable { promise.deliver(answer<outcome>(outcome(std::move(key)))); });
+  answer_behind_barrier(what.id, receipt->epoch, std::move(receipt->key), promise);
 }
 
 // A rotation that was made once is answered like the first time, although it has ended the key since.
@@ -248,6 +383,7 @@ void state::rotate(const request& asked, const rotate_key& what, reply promise) 
   api_key fresh = **old;
   if (fresh.expires_at)
     fresh.expires_at = now + (*fresh.expires_at - fresh.created_at);
+  fresh.expires_at = settings.policy.within_lifetime(fresh.expires_at, now);
   if (*mine && (*mine)->expires_at) // the same lifetime again, but never beyond the rotator's own
     fresh.expires_at = std::min(fresh.expires_at.value_or(*(*mine)->expires_at), *(*mine)->expires_at);
   if (!*mine || !dominates(**mine, **old) || !dominates(**mine, fresh))
@@ -262,18 +398,26 @@ void state::rotate(const request& asked, const rotate_key& what, reply promise) 
   fresh.rotated_from = what.id;
   fresh.created_by = asked.who.key;
   fresh.last_used_at.reset();
+  fresh.last_used_ip.clear();
   mint(asked, std::move(fresh), what.overlap, promise);
 }
 
-actor::behavior_type behavior(actor::stateful_pointer<state> self, surroundings around, config settings,
-                              std::shared_ptr<key_store> store) {
+self_actor::behavior_type behavior(self_actor::stateful_pointer<state> self, surroundings around, config settings,
+                                   std::shared_ptr<key_store> store) {
   self->state.around = around;
   self->state.settings = std::move(settings);
   self->state.store = std::move(store);
+  self->send(self, look{});
+  self->send(self, announce{});
   return {
       [=](const find& what) { return self->state.on_find(what); },
       [=](request& what) { return self->state.on_request(what); },
       [=](const used& what) { self->state.on_used(what); },
+      [=](const noticed& what) { self->state.on_noticed(what); },
+      [=](const changed& what) { self->state.on_changed(what); },
+      [=](look) { self->state.on_look(); },
+      [=](look_at_barriers) { self->state.on_look_at_barriers(); },
+      [=](announce) { self->state.on_announce(); },
   };
 }
 

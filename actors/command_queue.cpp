@@ -10,8 +10,11 @@ refusal other_body() {
   return {refusal_code::conflict, "this Idempotency-Key was used with another body", {}, {}};
 }
 
-refusal revoked_meanwhile() {
-  return {refusal_code::key_revoked, "the key was revoked: ask for a new one", {}, {}};
+refusal too_many_at_once() {
+  return {refusal_code::too_many_requests,
+          "the key has as many commands queued and running as its concurrency_limit allows: wait until one ends",
+          {{"key", "over its concurrency_limit"}},
+          std::chrono::seconds(1)};
 }
 
 } // namespace
@@ -38,10 +41,13 @@ submit_reply state::on_submit(submit& what) {
   if (!one.what.what.timeout)
     one.what.what.timeout = settings.default_timeout;
   one.from = std::move(what.from);
+  one.key_revision = what.who.revision;
+  one.key_has_slots = what.who.concurrency_limit.has_value();
   one.actor_name = std::move(what.who.key_name);
   one.idempotency = std::move(what.idempotency);
   one.scope = settings.scope;
-  submissions.push_back({std::move(one), promise});
+  auto hidden = around.hide(one.what.what.env);
+  submissions.push_back({std::move(one), promise, std::move(hidden)});
   flush_soon();
   return promise;
 }
@@ -138,8 +144,12 @@ void state::answer_submission(const submission_waiting& one, const submit_receip
   case submit_verdict::conflict:
     promise.deliver(answer<submitted>(other_body()));
     return;
-  case submit_verdict::key_revoked:
-    promise.deliver(answer<submitted>(revoked_meanwhile()));
+  case submit_verdict::key_changed:
+    promise.deliver(to_error({fault::key_changed, "the key was revoked or changed meanwhile"}));
+    return;
+  case submit_verdict::key_is_full:
+    around.metrics->rate_limited("key");
+    promise.deliver(answer<submitted>(too_many_at_once()));
     return;
   }
 }
@@ -208,6 +218,17 @@ void state::on_observe(const observe& what) {
     self->send(around.peers->get<webhooks::actor>(), webhooks::committed{{}});
 }
 
+caf::result<vouched> state::on_vouch(const vouch& what) {
+  auto good = store->vouch(what.what, what.revision);
+  if (!good) {
+    around.fault("command_queue", good.error());
+    return to_error(good.error());
+  }
+  if (*good)
+    self->send(around.peers->get<audit::actor>(), audit::committed{what.what.from, 1});
+  return vouched{*good};
+}
+
 caf::result<looked_up> state::on_look_up(const look_up& what) {
   auto hit = store->find_idempotent(what.family, what.from, what.key);
   if (!hit)
@@ -274,6 +295,7 @@ self_actor::behavior_type behavior(self_actor::stateful_pointer<state> self, sur
       [=](const record& what) { return self->state.on_record(what); },
       [=](const observe& what) { self->state.on_observe(what); },
       [=](const look_up& what) { return self->state.on_look_up(what); },
+      [=](const vouch& what) { return self->state.on_vouch(what); },
       [=](const load& what) { self->state.on_load(what); },
       [=](rest) { self->state.resting = true; },
       [=](flush) { self->state.on_flush(); },

@@ -51,6 +51,7 @@ struct state {
   caf::result<recorded> on_record(const record& what);
   void on_observe(const observe& what);
   caf::result<looked_up> on_look_up(const look_up& what);
+  caf::result<vouched> on_vouch(const vouch& what);
   void on_load(const load& what);
   void on_flush();
   void on_poll();
@@ -58,6 +59,7 @@ struct state {
   struct submission_waiting {
     new_command what;
     submit_reply promise;
+    std::vector<redactor::registration> hidden; // of its environment
   };
   struct completion_waiting {
     completion what;

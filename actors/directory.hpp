@@ -5,10 +5,13 @@
 
 #include "messages/api_keys.hpp"
 #include "messages/audit.hpp"
+#include "messages/auditor.hpp"
 #include "messages/auth.hpp"
 #include "messages/command_queue.hpp"
+#include "messages/endpoints.hpp"
 #include "messages/ingress.hpp"
 #include "messages/leases.hpp"
+#include "messages/lockout.hpp"
 #include "messages/output_log.hpp"
 #include "messages/pod_control.hpp"
 #include "messages/queries.hpp"
@@ -47,7 +50,7 @@ private:
   mutable std::shared_mutex mutex_;
   std::tuple<ingress::actor, auth::actor, api_keys::actor, rate_limit::actor, pod_control::actor, command_queue::actor,
              runner::actor, output_log::actor, queries::actor, streams::actor, audit::actor, webhooks::actor,
-             leases::actor>
+             leases::actor, lockout::actor, endpoints::actor, auditor::actor>
       handles_;
 };
 

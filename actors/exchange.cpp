@@ -11,6 +11,7 @@ refusal as_refusal(fault code) {
   switch (code) {
   case fault::unavailable:
   case fault::no_space:
+  case fault::key_changed:
     return {
         refusal_code::service_unavailable, "a part that rdev needs is away: repeat later", {}, std::chrono::seconds(1)};
   case fault::unknown_outcome:
@@ -30,13 +31,39 @@ refusal as_refusal(fault code) {
           {}};
 }
 
+refusal over_limit(rate_limit::rule by, const rate_state& now) {
+  const auto refused = [&](const char* field, const char* message) {
+    return refusal{refusal_code::too_many_requests, message, {{field, "over its limit of requests"}}, now.resets_in};
+  };
+  switch (by) {
+  case rate_limit::rule::key:
+    return refused("key", "the key has used up its requests for the moment");
+  case rate_limit::rule::address:
+    return refused("address", "this address has sent too many requests without a good key");
+  case rate_limit::rule::global:
+    break;
+  }
+  return refused("global", "the server has all the requests that it takes at the moment");
+}
+
+// What a project's own commands may do with their credential (RDEV_TOKEN), beyond reading it.
+const std::string may_submit_label = "rdev.orchard9.ai/commands-may-submit";
+
 template <class T, class... Ts>
 constexpr bool one_of = (std::is_same_v<T, Ts> || ...);
 
 template <class T>
 constexpr bool about_projects = one_of<T, list_projects, get_project, create_project, delete_project, change_project>;
 template <class T>
-constexpr bool about_keys = one_of<T, list_keys, create_key, get_key, revoke_key, rotate_key>;
+constexpr bool about_keys = one_of<T, list_keys, create_key, get_key, change_key, revoke_key, rotate_key>;
+template <class T>
+constexpr bool about_bans = one_of<T, list_bans, lift_ban>;
+template <class T>
+constexpr bool about_audit = one_of<T, list_audit, verify_audit, list_audit_keys>;
+template <class T>
+constexpr bool about_webhooks =
+    one_of<T, list_webhooks, create_webhook, get_webhook, change_webhook, delete_webhook, test_webhook,
+           rotate_webhook_secret, list_deliveries, get_delivery, redeliver, replay_deliveries>;
 
 } // namespace
 
@@ -55,13 +82,28 @@ reply state::on_perform(ingress::perform& what) {
 
 void state::identify() {
   around.trace(request.from, "exchange", "auth", "identify");
-  self->request(around.peers->get<auth::actor>(), caf::infinite, auth::identify{request.from, request.credential})
+  self->request(around.peers->get<auth::actor>(), caf::infinite,
+                auth::identify{request.from, request.credential, again})
       .then(
           [this](answer<principal>& known) {
             if (!known)
-              return answer_with(std::move(known.why()));
+              return turn_away(std::move(known.why()));
             who = std::move(*known);
-            meter();
+            again ? entitle() : meter();
+          },
+          [this](const caf::error& e) { fail(e); });
+}
+
+// Who has no good key is metered by address; the limit's refusal goes before that of the key.
+void state::turn_away(refusal why) {
+  if (why.code == refusal_code::too_many_requests)
+    return answer_with(std::move(why));
+  around.trace(request.from, "exchange", "rate_limit", "meter");
+  self->request(around.peers->get<rate_limit::actor>(), caf::infinite,
+                rate_limit::meter{request.from, std::nullopt, std::nullopt})
+      .then(
+          [this, why](const rate_limit::metered& metered) {
+            answer_with(metered.refused_by ? over_limit(*metered.refused_by, metered.state) : why);
           },
           [this](const caf::error& e) { fail(e); });
 }
@@ -72,28 +114,61 @@ void state::meter() {
                 rate_limit::meter{request.from, who->key, who->rate_limit})
       .then(
           [this](const rate_limit::metered& metered) {
-            if (metered.state.quota > 0)
+            if (metered.state.quota > 0 && metered.refused_by != rate_limit::rule::global)
               rate = metered.state;
-            if (!metered.admitted)
-              return answer_with(refusal{refusal_code::too_many_requests,
-                                         "the key has used up its requests for the moment",
-                                         {{"key", "over its limit of requests"}},
-                                         metered.state.resets_in});
+            if (metered.refused_by)
+              return answer_with(over_limit(*metered.refused_by, metered.state));
             entitle();
           },
           [this](const caf::error& e) { fail(e); });
 }
 
 void state::entitle() {
-  if (!who->granted.allow(request.needed))
+  const bool own_command = who->command && request.needed == scope::projects_execute && request.project;
+  if (own_command && who->may_not_submit)
+    return answer_with(
+        refusal{*who->may_not_submit, "the key that submitted this command may not submit any more", {}, {}});
+  if (!who->granted.allow(request.needed) && !own_command)
     return answer_with(
         refusal{refusal_code::forbidden, "the key lacks the scope " + std::string(name_of(request.needed)), {}, {}});
   if (request.project && !who->sees_project(*request.project))
     return answer_with(refusal{refusal_code::forbidden, "the key is not bound to this project", {}, {}});
+  if (own_command)
+    return ask_project();
+  parse();
+}
+
+// A command may submit others to its own project if that says so.
+void state::ask_project() {
+  self->request(around.peers->get<pod_control::actor>(), caf::infinite,
+                pod_control::locate{request.from, *request.project})
+      .then(
+          [this](const answer<project>& where) {
+            const auto label =
+                where ? where->labels.find(may_submit_label) : std::map<std::string, std::string>::const_iterator{};
+            if (where && label != where->labels.end() && label->second == "true")
+              return parse();
+            answer_with(refusal{refusal_code::forbidden,
+                                "the project does not allow its commands to submit others: its label " +
+                                    may_submit_label + " is not true",
+                                {},
+                                {}});
+          },
+          [this](const caf::error& e) { fail(e); });
+}
+
+void state::parse() {
   auto parsed = request.recipe();
   if (!parsed)
     return answer_with(std::move(parsed.why()));
+  hide_secrets();
   carry_out(std::move(*parsed));
+}
+
+// From here on these go into records only. Not the path: repeats are known by it.
+void state::hide_secrets() {
+  for (auto* text : {&request.from.request_id, &request.from.trace_id, &who->key_name})
+    *text = cleaned(around.audited, std::move(*text));
 }
 
 void state::carry_out(operation what) {
@@ -110,6 +185,13 @@ void state::carry_out(operation what) {
         else if constexpr (about_keys<kind>)
           ask_owner<api_keys::actor>(
               "api_keys", api_keys::request{*who, request.from, request.idempotency, operation(std::move(op))});
+        else if constexpr (about_bans<kind>)
+          ask_owner<lockout::actor>("lockout", lockout::request{*who, request.from, operation(std::move(op))});
+        else if constexpr (about_audit<kind>)
+          ask_owner<auditor::actor>("auditor", auditor::request{*who, request.from, operation(std::move(op))});
+        else if constexpr (about_webhooks<kind>)
+          ask_owner<endpoints::actor>(
+              "endpoints", endpoints::request{*who, request.from, request.idempotency, operation(std::move(op))});
         else
           ask_owner<queries::actor>("queries", queries::request{*who, request.from, operation(std::move(op))});
       },
@@ -120,7 +202,24 @@ template <class Owner, class Request>
 void state::ask_owner(std::string_view owner, Request what) {
   around.trace(request.from, "exchange", owner, "request");
   self->request(around.peers->get<Owner>(), caf::infinite, std::move(what))
-      .then([this](answer<outcome>& done) { answer_with(std::move(done)); }, [this](const caf::error& e) { fail(e); });
+      .then(
+          [this](answer<outcome>& done) {
+            if (done && !request.writes() && around.boot_clock() >= who->good_until)
+              return identify_again(std::move(done));
+            answer_with(std::move(done));
+          },
+          [this](const caf::error& e) { fail(e); });
+}
+
+// A read that took longer than keys are served from memory: the key may have been revoked meanwhile, here or, while
+// this node stood still, elsewhere. (What is written is refused by the store itself.)
+void state::identify_again(answer<outcome> read) {
+  self->request(around.peers->get<auth::actor>(), caf::infinite, auth::identify{request.from, request.credential, true})
+      .then(
+          [this, read](answer<principal>& known) mutable {
+            answer_with(known ? std::move(read) : answer<outcome>(std::move(known.why())));
+          },
+          [this](const caf::error& e) { fail(e); });
 }
 
 void state::submit(submit_command what) {
@@ -171,7 +270,7 @@ void state::cancel(const cancel_command& what) {
             if (!found)
               return answer_with(std::move(found.why()));
             around.trace(request.from, "exchange", "command_queue", "cancel");
-            cancel_order order{what.id, cancel_reason::user, who->key, who->key_name, request.from};
+            cancel_order order{what.id, cancel_reason::user, who->key, who->key_name, request.from, who->revision};
             self->request(around.peers->get<command_queue::actor>(), caf::infinite,
                           command_queue::cancel{std::move(order)})
                 .then(
@@ -183,6 +282,8 @@ void state::cancel(const cancel_command& what) {
                         return answer_with(refusal{refusal_code::conflict, "the command has ended already", {}, {}});
                       case cancel_verdict::never_ran:
                         return answer_with(outcome(cancel_accepted{what.id, command_status::cancelled}));
+                      case cancel_verdict::key_changed:
+                        return fail(to_error({fault::key_changed, ""}));
                       case cancel_verdict::requested:
                         return answer_with(outcome(cancel_accepted{what.id, command_status::running}));
                       }
@@ -204,29 +305,39 @@ bool state::deliver(answer<outcome> what) {
     record_refusal(what.why());
   promise.deliver(api_reply{std::move(what), std::move(who), rate});
   request = {};
+  again = false;
   who.reset();
   rate.reset();
   return true;
 }
 
-// Who was refused what is on record; a refusal keeps its own code even if the audit log is away.
+// Who was refused what is on record; a refusal keeps its own code even if the audit log is away. Secrets of the request
+// are known only until it is answered, so they go out of the record at once.
 void state::record_refusal(const refusal& why) {
+  const auto clean = [this](std::string text) { return cleaned(around.audited, std::move(text)); };
   audit_record row;
   row.actor = who ? std::optional(who->key) : std::nullopt;
-  row.actor_name = who ? who->key_name : "unknown";
+  row.actor_name = clean(who ? who->key_name : !why.key_prefix.empty() ? why.key_prefix : "unknown");
   row.action = "request.refused";
-  row.target = request.from.method + " " + request.from.path;
-  if (request.project && valid_project_id(*request.project))
+  row.target = clean(request.from.method + " " + request.from.path);
+  if (request.project && valid_project_id(*request.project) && clean(*request.project) == *request.project)
     row.project = request.project;
   row.outcome = "refused";
   row.reason = name_of(why.code);
   row.from = request.from;
+  row.from.request_id = clean(std::move(row.from.request_id));
+  row.from.trace_id = clean(std::move(row.from.trace_id));
   around.trace(request.from, "exchange", "audit", "record");
   self->send(around.peers->get<audit::actor>(), audit::record{std::move(row)});
 }
 
 void state::fail(const caf::error& why) {
   const auto failed = to_failure(why);
+  if (failed.code == fault::key_changed && !again) {
+    // Nothing was done: ask once more who this is, and what they may do now.
+    again = true;
+    return identify();
+  }
   around.fault("exchange", failed);
   answer_with(as_refusal(failed.code));
 }

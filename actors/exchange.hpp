@@ -34,8 +34,12 @@ struct state {
 
   // The steps, in the order of the contract's refusals.
   void identify();
+  void turn_away(refusal why);
   void meter();
   void entitle();
+  void ask_project();
+  void parse();
+  void hide_secrets();
   void carry_out(operation what);
 
   void submit(submit_command what);
@@ -44,6 +48,7 @@ struct state {
   template <class Owner, class Request>
   void ask_owner(std::string_view owner, Request what);
 
+  void identify_again(answer<outcome> read);
   void answer_with(answer<outcome> what);
   // False: it had answered already.
   bool deliver(answer<outcome> what);
@@ -54,6 +59,7 @@ struct state {
   surroundings around;
   parent keeper;
   api_request request;
+  bool again = false; // the key was changed under way: a second walk, of who this is now
   std::optional<principal> who;
   std::optional<rate_state> rate;
   reply promise;

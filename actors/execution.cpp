@@ -27,6 +27,8 @@ launch launch_of(const command& c, const config& settings) {
     out.missing_hint = settings.agent_hint;
     break;
   }
+  if (settings.checks)
+    out.env.push_back({"RDEV_TOKEN", settings.checks->token_of(c.id)});
   return out;
 }
 

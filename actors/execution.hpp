@@ -8,6 +8,7 @@
 
 #include "actors/output_account.hpp"
 #include "actors/surroundings.hpp"
+#include "adapters/crypto.hpp"
 #include "adapters/process_runner.hpp"
 
 #include <caf/stateful_actor.hpp>
@@ -28,6 +29,7 @@ struct config {
   std::size_t read_bytes = 512 * 1024;                      // of each stream in one batch
   std::vector<std::string> agent_argv;                      // the `claude` command
   std::string agent_hint;                                   // what to install when it is missing
+  std::shared_ptr<const credentials> checks;                // makes RDEV_TOKEN of a command; none: it gets none
 };
 
 struct changed {}; // the runner saw output or the end

@@ -2,21 +2,31 @@
 
 #include <algorithm>
 #include <iterator>
+#include <utility>
 
 namespace rdev::leases {
+
+namespace {
+
+std::vector<command_id> in_both(const std::vector<command_id>& a, const std::vector<command_id>& b) {
+  std::vector<command_id> out;
+  std::copy_if(b.begin(), b.end(), std::back_inserter(out),
+               [&](const auto& id) { return std::find(a.begin(), a.end(), id) != a.end(); });
+  return out;
+}
+
+} // namespace
 
 void state::on_beat() {
   if (leaving)
     return;
-  auto in_time = store->beat(settings.self, settings.lease);
-  if (!in_time) {
-    around.fault("leases", in_time.error());
+  auto kept = store->beat(settings.self, settings.lease);
+  if (!kept) {
+    around.fault("leases", kept.error());
   } else {
-    if (registered && !*in_time) {
-      around.log->warn("this node was taken for dead: others may have its commands now");
-      self->send(around.peers->get<runner::actor>(), runner::abandon{});
-      reclaimed = false;
-    }
+    if (registered && !*kept)
+      around.log->warn("this node was taken for dead: others may have some of its commands now");
+    in_time = *kept ? in_time + 1 : 0;
     registered = true;
     if (!reclaimed)
       on_reclaim();
@@ -40,10 +50,28 @@ void state::hand_over(std::vector<lease> found) {
   if (!found.empty())
     around.log->info("commands taken over", {{"count", static_cast<std::int64_t>(found.size())}});
   self->request(around.peers->get<runner::actor>(), caf::infinite, runner::run{std::move(found)})
-      .then([](const runner::running&) {}, [this](const caf::error&) { reclaimed = false; });
+      .then([this](const runner::running&) { tell_settled(); }, [this](const caf::error&) { reclaimed = false; });
 }
 
+void state::tell_settled() {
+  has_settled = true;
+  for (auto& one : std::exchange(settling, {}))
+    one.deliver(settled{});
+}
+
+settle_reply state::on_settle() {
+  auto promise = self->make_response_promise<settled>();
+  if (has_settled)
+    promise.deliver(settled{});
+  else
+    settling.push_back(promise);
+  return promise;
+}
+
+// Who was late judges nobody: after an outage of the store all have been, and the others' heartbeats are on their way.
 void state::adopt() {
+  if (in_time < 2)
+    return;
   auto orphans = store->adopt(settings.self, settings.adopt_at_once, settings.foreign_after);
   if (!orphans)
     around.fault("leases", orphans.error());
@@ -61,7 +89,8 @@ void state::on_scan() {
   self->delayed_send(self, settings.scan, scan{});
 }
 
-// Cancel wishes, and leases that nobody here knows of: those of a claim or a take-over whose answer was lost.
+// Cancel wishes; leases that nobody here knows of, those of a claim or a take-over whose answer was lost; and commands
+// that others have taken over while this node was late.
 void state::look_at_own() {
   auto held = store->held(settings.self);
   if (!held)
@@ -72,22 +101,23 @@ void state::look_at_own() {
     if (one.cancel)
       self->send(around.peers->get<runner::actor>(), runner::stop{one.command, *one.cancel});
   }
-  if (all.held.empty())
-    return missing.clear();
   self->request(around.peers->get<runner::actor>(), caf::infinite, std::move(all))
-      .then([this](const runner::missing& now) { on_missing(now); }, [](const caf::error&) {});
+      .then([this](runner::checked& now) { on_checked(std::move(now)); }, [](const caf::error&) {});
 }
 
-// Missing once is on its way to the runner, or has just ended; missing at two looks is lost.
-void state::on_missing(const runner::missing& now) {
-  std::vector<command_id> twice;
-  std::copy_if(now.commands.begin(), now.commands.end(), std::back_inserter(twice),
-               [&](const auto& id) { return std::find(missing.begin(), missing.end(), id) != missing.end(); });
-  missing = now.commands;
-  if (twice.empty() || leaving)
+// What is amiss once is on its way to the runner, or has just begun or ended; at two looks it is wrong.
+void state::on_checked(runner::checked now) {
+  const auto missing = in_both(amiss.missing, now.missing);
+  const auto strays = in_both(amiss.strays, now.strays);
+  amiss = std::move(now);
+  if (leaving)
     return;
-  missing.clear();
-  auto again = store->reclaim(settings.self, twice);
+  if (!strays.empty())
+    self->send(around.peers->get<runner::actor>(), runner::drop{strays});
+  if (missing.empty())
+    return;
+  amiss.missing.clear();
+  auto again = store->reclaim(settings.self, missing);
   if (!again)
     return around.fault("leases", again.error());
   hand_over(std::move(*again));
@@ -161,6 +191,7 @@ self_actor::behavior_type behavior(self_actor::stateful_pointer<state> self, sur
   return {
       [=](reclaim) { self->state.on_reclaim(); },
       [=](leave) { return self->state.on_leave(); },
+      [=](settle) { return self->state.on_settle(); },
       [=](const confirm& what) { return self->state.on_confirm(what); },
       [=](beat) { self->state.on_beat(); },
       [=](scan) { self->state.on_scan(); },

@@ -7,6 +7,7 @@
 #include "adapters/process_runner.hpp"
 
 #include <caf/stateful_actor.hpp>
+#include <caf/typed_response_promise.hpp>
 
 #include <memory>
 
@@ -33,6 +34,8 @@ struct upkeep {};
 using self_actor =
     actor::extend<caf::reacts_to<beat>, caf::reacts_to<scan>, caf::reacts_to<sweep>, caf::reacts_to<upkeep>>;
 
+using settle_reply = caf::typed_response_promise<settled>;
+
 struct state {
   explicit state(self_actor::base* self_pointer) : self(self_pointer) {
   }
@@ -42,11 +45,13 @@ struct state {
   void on_upkeep();
   void on_reclaim();
   caf::result<confirmed> on_confirm(const confirm& what);
+  settle_reply on_settle();
   left on_leave();
   void adopt();
   void look_at_own();
-  void on_missing(const runner::missing& now);
+  void on_checked(runner::checked now);
   void hand_over(std::vector<lease> found);
+  void tell_settled();
   void clear_away(const command_id& id, const run_status& now);
 
   self_actor::base* self;
@@ -57,7 +62,10 @@ struct state {
   bool registered = false; // the node's row is ours
   bool reclaimed = false;  // what was ours before is ours again
   bool leaving = false;
-  std::vector<command_id> missing; // held by this node, and not known to RUNNER at the last look
+  bool has_settled = false;
+  std::vector<settle_reply> settling; // whom to tell
+  int in_time = 0;                    // heartbeats since the last one that came too late
+  runner::checked amiss;              // at the last look
   const char* name = "leases";
 };
 

@@ -92,6 +92,23 @@ result<answer<outcome>> state::show(const std::string& id) {
   return answer<outcome>(outcome(std::move(**found)));
 }
 
+// What is done to the cluster or to a folder cannot be refused by the store, so it is asked right before, and it is not
+// done unless that is on record.
+void state::if_vouched(const request& asked, const std::string& action, const std::string& project, reply promise,
+                       const std::function<void()>& then) {
+  project_change intent{project, action, asked.who.key, asked.who.key_name, asked.from, {}};
+  self->request(around.peers->get<command_queue::actor>(), caf::infinite,
+                command_queue::vouch{std::move(intent), asked.who.revision})
+      .then(
+          [promise, then](const command_queue::vouched& now) mutable {
+            if (now.good)
+              then();
+            else
+              promise.deliver(to_error({fault::key_changed, "the key was revoked or changed meanwhile"}));
+          },
+          [promise](caf::error& e) mutable { promise.deliver(std::move(e)); });
+}
+
 void state::fail(reply& promise, const failure& why) const {
   around.fault("pod_control", why);
   promise.deliver(to_error(why));
@@ -105,6 +122,13 @@ void state::change(const request& asked, const change_project& what, reply promi
     return refuse(promise, not_found(what.id));
   if (!host->has_power_states())
     return refuse(promise, conflict("projects of the local runner are folders: they cannot be started or stopped"));
+  const auto* action = what.verb == project_verb::stop    ? "project.stop"
+                       : what.verb == project_verb::start ? "project.start"
+                                                          : "project.restart";
+  if_vouched(asked, action, what.id, promise, [this, asked, what, promise] { change_now(asked, what, promise); });
+}
+
+void state::change_now(const request& asked, const change_project& what, reply promise) {
   auto changed = host->change(what.id, what.verb);
   if (!changed)
     return fail(promise, changed.error());
@@ -143,9 +167,14 @@ void state::create(const request& asked, const create_project& what, reply promi
 }
 
 void state::make(const request& asked, const create_project& what, reply promise) {
-  if (auto wrong = host->objection(what))
+  if (auto wrong = host->objections(what); !wrong.empty())
     return refuse(promise,
-                  {refusal_code::bad_request, "the request has 1 problem; see details", {std::move(*wrong)}, {}});
+                  {refusal_code::bad_request, "such a project cannot be made here; see details", std::move(wrong), {}});
+  if_vouched(asked, "project.create", what.id, promise,
+             [this, asked, what, promise] { make_now(asked, what, promise); });
+}
+
+void state::make_now(const request& asked, const create_project& what, reply promise) {
   auto made = host->create(what);
   if (!made)
     return fail(promise, made.error());
@@ -163,13 +192,17 @@ void state::remove(const request& asked, const delete_project& what, reply promi
     return void(promise.deliver(to_error(found.error())));
   if (!*found)
     return refuse(promise, not_found(what.id));
-  if (what.force)
-    return remove_now(asked, **found, promise);
   auto last = std::move(**found);
+  const auto remove_it = [this, asked, last, promise] {
+    if_vouched(asked, "project.delete", last.id, promise,
+               [this, asked, last, promise] { remove_now(asked, last, promise); });
+  };
+  if (what.force)
+    return remove_it();
   self->request(around.peers->get<queries::actor>(), caf::infinite,
                 queries::request{asked.who, asked.from, get_queue{}})
       .then(
-          [this, asked, last, promise](const answer<outcome>& answered) mutable {
+          [last, promise, remove_it](const answer<outcome>& answered) mutable {
             const auto* queue = answered ? std::get_if<queue_view>(&*answered) : nullptr;
             const bool busy =
                 queue != nullptr && std::any_of(queue->by_project.begin(), queue->by_project.end(), [&](const auto& p) {
@@ -179,7 +212,7 @@ void state::remove(const request& asked, const delete_project& what, reply promi
               return refuse(
                   promise,
                   conflict("commands of the project are queued or running: cancel them, or repeat with ?force=true"));
-            remove_now(asked, last, promise);
+            remove_it();
           },
           [promise](caf::error& e) mutable { promise.deliver(std::move(e)); });
 }

@@ -26,6 +26,10 @@ struct state {
   result<answer<outcome>> show(const std::string& id);
   void change(const request& asked, const change_project& what, reply promise);
   void create(const request& asked, const create_project& what, reply promise);
+  void if_vouched(const request& asked, const std::string& action, const std::string& project, reply promise,
+                  const std::function<void()>& then);
+  void change_now(const request& asked, const change_project& what, reply promise);
+  void make_now(const request& asked, const create_project& what, reply promise);
   void make(const request& asked, const create_project& what, reply promise);
   void remove(const request& asked, const delete_project& what, reply promise);
   void remove_now(const request& asked, const project& what, reply promise);

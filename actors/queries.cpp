@@ -22,7 +22,7 @@ refusal past_retention() {
 refusal beyond_the_end() {
   return {refusal_code::bad_request,
           "the event id lies beyond the end of this stream",
-          {{"Last-Event-ID", "unknown event"}},
+          {{"Last-Event-ID", "is not the id of an event of this stream: leave it out to begin at the start"}},
           {}};
 }
 
@@ -65,6 +65,10 @@ result<answer<outcome>> state::list(const request& asked, list_commands what) {
 
 result<answer<outcome>> state::open(const request& asked, const open_stream& what) {
   stream_opened opened{what.project, what.command, {}, !what.after.has_value(), false, asked.who.key};
+  opened.holder = asked.who.command;
+  opened.ends_at = asked.who.expires_at;
+  if (opened.holder)
+    opened.key = *key_id::from_uuid(opened.holder->uuid());
   if (!what.command)
     return answer<outcome>(outcome(opened));
   auto command = visible(asked, *what.command);

@@ -2,11 +2,17 @@
 
 #include <algorithm>
 #include <iterator>
+#include <unordered_set>
 
 namespace rdev::runner {
 
 running state::on_run(run& what) {
-  for (auto& lease : what.leases) {
+  // All of them, before the first one is spawned, which takes its time.
+  std::vector<std::vector<redactor::registration>> hidden;
+  for (const auto& lease : what.leases)
+    hidden.push_back(hide_secrets_of(lease.what));
+  for (std::size_t i = 0; i < what.leases.size(); ++i) {
+    auto& lease = what.leases[i];
     const auto id = lease.what.id;
     const auto token = lease.token;
     if (const auto old = executions.find(id); old != executions.end()) {
@@ -19,16 +25,27 @@ running state::on_run(run& what) {
     auto one =
         self->spawn<caf::monitored + caf::detached>(execution::behavior, around, settings, processes, std::move(lease),
                                                     caf::actor_cast<caf::strong_actor_ptr>(self));
-    executions[id] = {std::move(one), token};
+    executions[id] = {std::move(one), token, std::move(hidden[i])};
   }
   report();
   return {static_cast<int>(executions.size())};
 }
 
-missing state::on_check(const check& what) const {
-  missing out;
-  std::copy_if(what.held.begin(), what.held.end(), std::back_inserter(out.commands),
+std::vector<redactor::registration> state::hide_secrets_of(const command& what) const {
+  auto out = around.hide(what.what.env);
+  if (settings.checks)
+    out.push_back(around.hide(settings.checks->token_of(what.id)));
+  return out;
+}
+
+checked state::on_check(const check& what) const {
+  checked out;
+  std::copy_if(what.held.begin(), what.held.end(), std::back_inserter(out.missing),
                [&](const auto& id) { return !executions.contains(id); });
+  const std::unordered_set<command_id> held(what.held.begin(), what.held.end());
+  for (const auto& [id, one] : executions)
+    if (!held.contains(id))
+      out.strays.push_back(id);
   return out;
 }
 
@@ -40,6 +57,12 @@ void state::on_stop(const stop& what) {
 void state::on_changed(const changed& what) {
   if (const auto one = executions.find(what.command); one != executions.end())
     self->send(one->second.one, execution::changed{});
+}
+
+void state::on_drop(const drop& what) {
+  for (const auto& id : what.commands)
+    if (const auto one = executions.find(id); one != executions.end())
+      self->send_exit(one->second.one, caf::exit_reason::user_shutdown);
 }
 
 void state::on_abandon() {
@@ -77,6 +100,7 @@ actor::behavior_type behavior(actor::stateful_pointer<state> self, surroundings 
       [=](const check& what) { return self->state.on_check(what); },
       [=](const stop& what) { self->state.on_stop(what); },
       [=](const changed& what) { self->state.on_changed(what); },
+      [=](const drop& what) { self->state.on_drop(what); },
       [=](abandon) { self->state.on_abandon(); },
   };
 }

@@ -16,12 +16,14 @@ struct state {
   explicit state(actor::base* self_pointer) : self(self_pointer) {
   }
   running on_run(run& what);
-  [[nodiscard]] missing on_check(const check& what) const;
+  [[nodiscard]] checked on_check(const check& what) const;
   void on_stop(const stop& what);
   void on_changed(const changed& what);
+  void on_drop(const drop& what);
   void on_abandon();
   void on_down(const caf::down_msg& down);
   void report() const;
+  [[nodiscard]] std::vector<redactor::registration> hide_secrets_of(const command& what) const;
 
   actor::base* self;
   surroundings around;
@@ -29,7 +31,8 @@ struct state {
   std::shared_ptr<process_runner> processes;
   struct under_way {
     execution::actor one;
-    std::int64_t token = 0; // of its lease
+    std::int64_t token = 0;                     // of its lease
+    std::vector<redactor::registration> hidden; // what the command has of secrets
   };
   std::unordered_map<command_id, under_way> executions;
   const char* name = "runner";

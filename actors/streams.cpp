@@ -28,17 +28,43 @@ reply state::on_read(const ingress::read_stream& what) {
     promise.deliver(answer<stream_news>(key_was_revoked()));
     return promise;
   }
+  if (what.opened.ends_at && *what.opened.ends_at <= now_utc()) {
+    promise.deliver(
+        answer<stream_news>(refusal{refusal_code::key_expired, "the key has expired: ask for a new one", {}, {}}));
+    return promise;
+  }
   if (draining) {
     promise.deliver(answer<stream_news>(going_away()));
     return promise;
   }
   const auto number = next_number++;
   waiting.emplace(number, reader{what, promise, self->clock().now() + what.wait});
-  if (what.opened.command) {
+  if (what.opened.command)
     by_command.emplace(*what.opened.command, number);
+  if (what.opened.holder && what.opened.command != what.opened.holder)
+    confirm(number, *what.opened.holder);
+  else if (what.opened.command)
     ask(number);
-  }
   return promise;
+}
+
+// What a command's own credential has opened ends with that command, at the next question at the latest. Its own stream
+// ends by itself, with its end.
+void state::confirm(std::uint64_t number, const command_id& holder) {
+  self->request(around.peers->get<api_keys::actor>(), caf::infinite, api_keys::find{{}, {holder}})
+      .then(
+          [this, number](const api_keys::found& found) {
+            const auto one = waiting.find(number);
+            if (one == waiting.end())
+              return;
+            if (found.executions.empty())
+              return answer_with(
+                  number,
+                  refusal{refusal_code::unauthorized, "the command of this credential does not run any more", {}, {}});
+            if (one->second.what.opened.command)
+              ask(number);
+          },
+          [this, number](const caf::error& e) { fail(number, e); });
 }
 
 void state::ask(std::uint64_t number) {
@@ -135,6 +161,16 @@ void state::on_revoke(const revoke& what) {
     answer_with(number, key_was_revoked());
 }
 
+// Like at the end of the server: they resume where they were, if they still may.
+void state::on_recheck(const recheck& what) {
+  std::vector<std::uint64_t> numbers;
+  for (const auto& [number, one] : waiting)
+    if (!what.key || one.what.opened.key == *what.key)
+      numbers.push_back(number);
+  for (const auto number : numbers)
+    answer_with(number, going_away());
+}
+
 void state::on_drain() {
   draining = true;
   std::vector<std::uint64_t> numbers;
@@ -190,6 +226,7 @@ self_actor::behavior_type behavior(self_actor::stateful_pointer<state> self, sur
       [=](const ingress::read_stream& what) { return self->state.on_read(what); },
       [=](const grown& what) { self->state.on_grown(what); },
       [=](const project_changed& what) { self->state.on_project_changed(what); },
+      [=](const recheck& what) { self->state.on_recheck(what); },
       [=](const revoke& what) { self->state.on_revoke(what); },
       [=](drain) { self->state.on_drain(); },
       [=](poll) { self->state.on_poll(); },

@@ -29,6 +29,7 @@ struct state {
   reply on_read(const ingress::read_stream& what);
   void on_grown(const grown& what);
   void on_project_changed(const project_changed& what);
+  void on_recheck(const recheck& what);
   void on_revoke(const revoke& what);
   void on_drain();
   void on_poll();
@@ -45,6 +46,7 @@ struct state {
   void ask(std::uint64_t number);
   void ask_all(const command_id& command);
   void look_behind(std::vector<event_place> places);
+  void confirm(std::uint64_t number, const command_id& holder);
   void on_page(std::uint64_t number, queries::events found);
   void answer_with(std::uint64_t number, answer<stream_news> news);
   void fail(std::uint64_t number, const caf::error& why);

@@ -4,11 +4,26 @@
 
 namespace rdev::supervisor {
 
+namespace {
+
+constexpr std::string_view last_to_stop = "audit";
+
+} // namespace
+
 template <class Actor>
 void state::add(const std::string& which, std::function<Actor()> spawn) {
   starters[which] = [this, spawn = std::move(spawn)] {
     auto handle = spawn();
     around.peers->set(handle);
+    self->monitor(handle);
+    return caf::actor_cast<caf::strong_actor_ptr>(handle);
+  };
+}
+
+template <class Actor>
+void state::add_recluse(const std::string& which, std::function<Actor()> spawn) {
+  starters[which] = [this, spawn = std::move(spawn)] {
+    auto handle = spawn();
     self->monitor(handle);
     return caf::actor_cast<caf::strong_actor_ptr>(handle);
   };
@@ -20,9 +35,22 @@ void state::start_all() {
   auto& sys = self->system();
   add<audit::actor>("audit",
                     [&] { return sys.spawn<caf::detached>(audit::behavior, around, m.audit, m.make_audit_log()); });
-  add<webhooks::actor>("webhooks", [&] { return sys.spawn(webhooks::behavior); });
+  add_recluse<audit_sealer::actor>("audit_sealer", [&] {
+    return sys.spawn<caf::detached>(audit_sealer::behavior, around, m.audit_sealer, m.make_audit_chain());
+  });
+  add<auditor::actor>("auditor", [&] {
+    return sys.spawn<caf::detached>(auditor::behavior, around, m.auditor, m.make_audit_reader(), m.make_audit_log());
+  });
+  add<webhooks::actor>("webhooks", [&] {
+    return sys.spawn<caf::detached>(webhooks::behavior, around, m.webhooks, m.make_webhook_outbox(), m.sender);
+  });
+  add<endpoints::actor>("endpoints", [&] {
+    return sys.spawn<caf::detached>(endpoints::behavior, around, m.make_webhook_registry(), m.sender);
+  });
   add<api_keys::actor>(
       "api_keys", [&] { return sys.spawn<caf::detached>(api_keys::behavior, around, m.api_keys, m.make_key_store()); });
+  add<lockout::actor>(
+      "lockout", [&] { return sys.spawn<caf::detached>(lockout::behavior, around, m.lockout, m.make_ban_store()); });
   add<auth::actor>("auth", [&] { return sys.spawn(auth::behavior, around, m.auth); });
   add<rate_limit::actor>("rate_limit", [&] { return sys.spawn(rate_limit::behavior, around, m.rate_limit); });
   add<queries::actor>("queries",
@@ -46,8 +74,9 @@ void state::start_all() {
   });
   add<ingress::actor>("ingress", [&] { return sys.spawn(ingress::behavior, around, m.ingress); });
 
-  for (const auto* which : {"audit", "webhooks", "api_keys", "auth", "rate_limit", "queries", "streams", "output_log",
-                            "runner", "command_queue", "pod_control", "leases", "ingress"})
+  for (const auto* which :
+       {"audit", "audit_sealer", "auditor", "webhooks", "endpoints", "api_keys", "lockout", "auth", "rate_limit",
+        "queries", "streams", "output_log", "runner", "command_queue", "pod_control", "leases", "ingress"})
     start(which);
 }
 
@@ -58,10 +87,12 @@ void state::start(const std::string& which) {
 void state::on_down(const caf::down_msg& down) {
   const auto gone =
       std::find_if(running.begin(), running.end(), [&](const auto& e) { return e.second->address() == down.source; });
-  if (gone == running.end() || stopping)
+  if (gone == running.end())
     return;
   const auto which = gone->first;
   running.erase(gone);
+  if (stopping)
+    return stop_next();
   around.metrics->actor_restarted(which);
   around.log->error("an actor died and is started anew", {{"actor", which}, {"reason", caf::to_string(down.reason)}});
   self->delayed_send(self, made_of.restart_delay, restart{which});
@@ -70,7 +101,17 @@ void state::on_down(const caf::down_msg& down) {
 void state::on_stop() {
   stopping = true;
   for (const auto& [which, handle] : running)
-    self->send_exit(caf::actor_cast<caf::actor>(handle), caf::exit_reason::user_shutdown);
+    if (which != last_to_stop)
+      self->send_exit(caf::actor_cast<caf::actor>(handle), caf::exit_reason::user_shutdown);
+  stop_next();
+}
+
+// What the others say until their end is put on record.
+void state::stop_next() {
+  if (running.size() == 1 && running.begin()->first == last_to_stop)
+    self->send_exit(caf::actor_cast<caf::actor>(running.begin()->second), caf::exit_reason::user_shutdown);
+  if (!running.empty())
+    return;
   around.peers->clear();
   self->quit();
 }
@@ -84,6 +125,8 @@ actor::behavior_type behavior(actor::stateful_pointer<state> self, surroundings 
       [=](ready) { return started{}; },
       [=](stop) { self->state.on_stop(); },
       [=](const restart& what) {
+        if (self->state.stopping)
+          return;
         self->state.start(what.actor);
         // The new runner has nothing to run yet: its commands come back by their leases.
         if (what.actor == "runner")

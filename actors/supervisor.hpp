@@ -4,10 +4,14 @@
 
 #include "actors/api_keys.hpp"
 #include "actors/audit.hpp"
+#include "actors/audit_sealer.hpp"
+#include "actors/auditor.hpp"
 #include "actors/auth.hpp"
 #include "actors/command_queue.hpp"
+#include "actors/endpoints.hpp"
 #include "actors/ingress.hpp"
 #include "actors/leases.hpp"
+#include "actors/lockout.hpp"
 #include "actors/output_log.hpp"
 #include "actors/pod_control.hpp"
 #include "actors/queries.hpp"
@@ -33,7 +37,11 @@ struct parts {
   queries::config queries;
   streams::config streams;
   audit::config audit;
+  audit_sealer::config audit_sealer;
+  auditor::config auditor;
   leases::config leases;
+  lockout::config lockout;
+  webhooks::config webhooks;
 
   std::function<std::shared_ptr<key_store>()> make_key_store;
   std::function<std::shared_ptr<command_store>()> make_command_store;
@@ -41,6 +49,12 @@ struct parts {
   std::function<std::shared_ptr<command_queries>()> make_queries;
   std::function<std::shared_ptr<lease_store>()> make_lease_store;
   std::function<std::shared_ptr<audit_log>()> make_audit_log;
+  std::function<std::shared_ptr<audit_chain_store>()> make_audit_chain;
+  std::function<std::shared_ptr<audit_reader>()> make_audit_reader;
+  std::function<std::shared_ptr<ban_store>()> make_ban_store;
+  std::function<std::shared_ptr<webhook_registry>()> make_webhook_registry;
+  std::function<std::shared_ptr<webhook_outbox>()> make_webhook_outbox;
+  std::shared_ptr<webhook_sender> sender;
   std::shared_ptr<process_runner> processes;
   std::shared_ptr<project_host> projects;
 
@@ -64,9 +78,13 @@ struct state {
   void start(const std::string& which);
   void on_down(const caf::down_msg& down);
   void on_stop();
+  void stop_next();
   // Remembers how `which` is started, so that it can be started again.
   template <class Actor>
   void add(const std::string& which, std::function<Actor()> spawn);
+  // The same for one that nobody sends anything.
+  template <class Actor>
+  void add_recluse(const std::string& which, std::function<Actor()> spawn);
 
   actor::base* self;
   surroundings around;

@@ -23,10 +23,12 @@ struct new_command {
   request_context from;
   std::string actor_name;
   std::optional<rdev::idempotency> idempotency;
-  std::string scope; // of the runner that it is for
+  std::string scope;          // of the runner that it is for
+  int key_revision = 0;       // of its key when it was accepted; nothing is written for another one
+  bool key_has_slots = false; // its key has a concurrency_limit
 };
 
-enum class submit_verdict : std::uint8_t { created, replayed, conflict, key_revoked };
+enum class submit_verdict : std::uint8_t { created, replayed, conflict, key_changed, key_is_full };
 
 struct submit_receipt {
   submit_verdict verdict = submit_verdict::created;
@@ -61,6 +63,9 @@ public:
   virtual result<std::vector<bool>> complete(std::span<const completion> batch) = 0;
   // Queued: the command ends as cancelled, never run. Running: the wish is recorded for its owner.
   virtual result<cancel_verdict> cancel(const cancel_order& order) = 0;
+  // Whether its key is good and of this revision; then it is on record that this is about to be done.
+  virtual result<bool> vouch(const project_change& change, int revision) = 0;
+  // It was done.
   virtual result<done> record(const project_change& change) = 0;
   // Writes the event `project.unhealthy` or `project.recovered`, unless another node did before. True: it is news.
   virtual result<bool> observe(const project_health& seen) = 0;

@@ -19,11 +19,12 @@ public:
   // Sorted by id.
   virtual result<std::vector<project>> list() = 0;
   virtual result<std::optional<project>> find(const std::string& id) = 0;
-  // Why such a project may not be made here. Empty: it may.
-  virtual std::optional<field_problem> objection(const create_project& what) {
-    if (const auto field = first_field(what.pod); !field.empty())
-      return field_problem{std::string(field), "means nothing where projects are folders: leave it out"};
-    return std::nullopt;
+  // All that keeps such a project from being made here.
+  virtual std::vector<field_problem> objections(const create_project& what) {
+    std::vector<field_problem> out;
+    for (auto& field : given_fields(what.pod))
+      out.push_back({std::move(field), "means nothing where projects are folders: leave it out"});
+    return out;
   }
   // False: it is there already.
   virtual result<bool> create(const create_project& what) = 0;

@@ -28,6 +28,23 @@ std::variant<invocation, early_end> parse_command_line(int argc, const char* con
   auto* check = common(app.add_subcommand("check-config", "say what is wrong with the settings, all at once"));
   auto* psql = common(app.add_subcommand("psql", "psql on the configured or embedded database; arguments after --"));
   psql->add_option("args", rest, "arguments for psql");
+  auto* audit = app.add_subcommand("audit", "the audit log");
+  audit->require_subcommand(1);
+  auto* verify =
+      common(audit->add_subcommand("verify", "look through the whole log and say whether it is as it was written"));
+  std::string checkpoints;
+  std::string keys;
+  std::string dump;
+  const auto file_option = [&](const char* name, std::string& into, const char* what) {
+    verify->add_option(name, into, what)->type_name("FILE")->check([](const std::string& text) {
+      return std::string(text.empty() ? "must not be empty: leave it out" : "");
+    });
+  };
+  file_option("--dump", dump,
+              "look through what `rdev audit export` wrote, without any database; - = stdin. --checkpoint and "
+              "--public-key go together then");
+  file_option("--checkpoint", checkpoints, "checkpoints kept outside: log lines `audit checkpoint`");
+  file_option("--public-key", keys, "believe these keys, not those of the database: base64, one a line");
   auto* version = app.add_subcommand("version", "print the version");
   try {
     app.parse(argc, argv);
@@ -43,6 +60,8 @@ std::variant<invocation, early_end> parse_command_line(int argc, const char* con
     made.what = verb::check_config;
   if (psql->parsed())
     made.what = verb::psql;
+  if (verify->parsed())
+    made.what = verb::audit_verify;
   if (version->parsed())
     made.what = verb::version;
   if (!file.empty())
@@ -54,6 +73,9 @@ std::variant<invocation, early_end> parse_command_line(int argc, const char* con
   if (!node.empty())
     made.in.flags["server.node"] = node;
   made.rest = rest;
+  made.checkpoint_file = checkpoints;
+  made.public_key_file = keys;
+  made.dump_file = dump;
   return made;
 }
 

@@ -40,6 +40,21 @@ setter choice(Field field, const std::vector<std::string>& allowed) {
 }
 
 template <class Field>
+list_setter choices(Field field, const std::vector<std::string>& allowed) {
+  return [field, allowed](settings& s, const std::vector<std::string>& v) -> std::string {
+    for (const auto& one : v)
+      if (std::find(allowed.begin(), allowed.end(), one) == allowed.end()) {
+        std::string out = "may only name";
+        for (const auto& a : allowed)
+          out += " " + a;
+        return out;
+      }
+    field(s) = v;
+    return {};
+  };
+}
+
+template <class Field>
 setter flag(Field field) {
   return [field](settings& s, std::string_view v) -> std::string {
     if (v != "true" && v != "false")
@@ -83,15 +98,34 @@ setter size(Field field, const std::string& least, const std::string& most) {
   };
 }
 
-std::string set_proxies(settings& s, const std::vector<std::string>& v) {
-  s.http.trusted_proxies.clear();
-  for (const auto& entry : v) {
-    const auto network = ip_network::parse(entry);
-    if (!network)
-      return "'" + entry + "' is not a network such as 10.0.0.0/8";
-    s.http.trusted_proxies.push_back(*network);
-  }
-  return {};
+template <class Field>
+list_setter networks(Field field) {
+  return [field](settings& s, const std::vector<std::string>& v) -> std::string {
+    auto& out = field(s);
+    out.clear();
+    for (const auto& entry : v) {
+      const auto network = ip_network::parse(entry);
+      if (!network)
+        return "'" + entry + "' is not a network such as 10.0.0.0/8";
+      out.push_back(*network);
+    }
+    return {};
+  };
+}
+
+template <class Field>
+list_setter durations(Field field, const std::string& least, const std::string& most, std::size_t most_of_them) {
+  return [=](settings& s, const std::vector<std::string>& v) -> std::string {
+    auto& out = field(s);
+    out.clear();
+    for (const auto& entry : v) {
+      const auto d = parse_duration(entry);
+      if (!d || *d < *parse_duration(least) || *d > *parse_duration(most) || out.size() == most_of_them)
+        return "must be at most " + std::to_string(most_of_them) + " durations from " + least + " to " + most;
+      out.push_back(*d);
+    }
+    return {};
+  };
 }
 
 std::string set_listen(settings& s, std::string_view v) {
@@ -121,7 +155,7 @@ const std::vector<known_key>& all_keys() {
       {"server.data_dir", text(RDEV_FIELD(server.data_dir))},
       {"server.drain_timeout", duration(RDEV_FIELD(server.drain_timeout), "1s", "10m")},
       {"server.node", text(RDEV_FIELD(server.node))},
-      {"http.trusted_proxies", set_proxies},
+      {"http.trusted_proxies", networks(RDEV_FIELD(http.trusted_proxies))},
       {"http.max_body_bytes", size(RDEV_FIELD(http.max_body_bytes), "1KiB", "64MiB")},
       {"http.max_header_bytes", size(RDEV_FIELD(http.max_header_bytes), "1KiB", "64KiB")},
       {"http.threads", number(RDEV_FIELD(http.threads), 1, 64)},
@@ -131,6 +165,18 @@ const std::vector<known_key>& all_keys() {
       {"http.request_deadline", duration(RDEV_FIELD(http.request_deadline), "1s", "2m")},
       {"http.keep_alive", duration(RDEV_FIELD(http.keep_alive), "1s", "1h")},
       {"limits.rps", number(RDEV_FIELD(limits.rps), 0, 1'000'000)},
+      {"limits.unauthenticated_rps", number(RDEV_FIELD(limits.unauthenticated_rps), 0, 1'000'000)},
+      {"limits.global_rps", number(RDEV_FIELD(limits.global_rps), 0, 1'000'000)},
+      {"limits.shadow", choices(RDEV_FIELD(limits.shadow), {"key", "address", "global"})},
+      {"lockout.failures", number(RDEV_FIELD(lockout.failures), 0, 1000)},
+      {"lockout.within", duration(RDEV_FIELD(lockout.within), "1s", "1h")},
+      {"lockout.first_ban", duration(RDEV_FIELD(lockout.first_ban), "1s", "1h")},
+      {"lockout.longest_ban", duration(RDEV_FIELD(lockout.longest_ban), "1s", "7d")},
+      {"lockout.memory", duration(RDEV_FIELD(lockout.memory), "1m", "30d")},
+      {"lockout.strict", flag(RDEV_FIELD(lockout.strict))},
+      {"lockout.shadow", flag(RDEV_FIELD(lockout.shadow))},
+      {"keys.max_lifetime", duration(RDEV_FIELD(keys.max_lifetime), "0s", "3650d")},
+      {"commands.token", flag(RDEV_FIELD(commands.token))},
       {"sse.heartbeat", duration(RDEV_FIELD(sse.heartbeat), "1s", "5m")},
       {"commands.default_timeout", duration(RDEV_FIELD(commands.default_timeout), "1s", "7d")},
       {"commands.max_timeout", duration(RDEV_FIELD(commands.max_timeout), "1s", "7d")},
@@ -145,6 +191,12 @@ const std::vector<known_key>& all_keys() {
       {"leases.foreign_after", duration(RDEV_FIELD(leases.foreign_after), "1s", "7d")},
       {"auth.cache_lease", duration(RDEV_FIELD(auth.cache_lease), "0s", "1m")},
       {"idempotency.retention", duration(RDEV_FIELD(idempotency.retention), "1m", "30d")},
+      {"webhooks.allowed_networks", networks(RDEV_FIELD(webhooks.allowed_networks))},
+      {"webhooks.retries", durations(RDEV_FIELD(webhooks.retries), "10ms", "7d", 20)},
+      {"webhooks.timeout", duration(RDEV_FIELD(webhooks.timeout), "100ms", "2m")},
+      {"webhooks.concurrency", number(RDEV_FIELD(webhooks.concurrency), 1, 100)},
+      {"webhooks.retention", duration(RDEV_FIELD(webhooks.retention), "1d", "90d")},
+      {"webhooks.disable_after", duration(RDEV_FIELD(webhooks.disable_after), "1s", "365d")},
       {"runner.kind", choice(RDEV_FIELD(runner.kind), {"local", "kubernetes"})},
       {"runner.min_free_bytes", size(RDEV_FIELD(runner.min_free_bytes), "0", "1024GiB")},
       {"runner.local.dir", text(RDEV_FIELD(runner.local.dir))},
@@ -168,6 +220,12 @@ const std::vector<known_key>& all_keys() {
       {"claude.argv", list(RDEV_FIELD(claude.argv))},
       {"claude.missing_hint", text(RDEV_FIELD(claude.missing_hint))},
       {"database.embedded_user", text(RDEV_FIELD(database.embedded_user))},
+      {"database.start_timeout", duration(RDEV_FIELD(database.start_timeout), "1s", "1h")},
+      {"audit.retention", duration(RDEV_FIELD(audit.retention), "1d", "3650d")},
+      {"audit.checkpoint_log", duration(RDEV_FIELD(audit.checkpoint_log), "1s", "1d")},
+      {"audit.checkpoint_file", text(RDEV_FIELD(audit.checkpoint_file))},
+      {"audit.refusals_per_minute", number(RDEV_FIELD(audit.refusals_per_minute), 1, 1'000'000)},
+      {"redaction.patterns", list(RDEV_FIELD(redaction.patterns))},
       {"log.level", choice(RDEV_FIELD(log.level), {"debug", "info", "warn", "error"})},
       {"actors.threads", number(RDEV_FIELD(actors.threads), 0, 256)},
   };

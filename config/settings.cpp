@@ -75,6 +75,8 @@ public:
     check_together();
     if (!problems_.empty())
       return problems_;
+    for (const auto& [key, text] : effective_)
+      out_.effective.append(key).append(" = ").append(text).append("\n");
     return std::move(out_);
   }
 
@@ -96,6 +98,7 @@ private:
       wrong = list != nullptr ? "must be one value, not a list" : std::get<setter>(known->set)(out_, text);
     if (!wrong.empty())
       problem(key + " (" + source + "): '" + text + "' " + wrong);
+    effective_[key] = text;
   }
 
   void problem(std::string text) {
@@ -198,6 +201,7 @@ private:
     if (out_.database.url.empty() && !get("DB_HOST").empty())
       out_.database.url = secret(conninfo(get));
     out_.secrets_keys = secret(get("RDEV_SECRETS_KEYS"));
+    out_.key_pepper = secret(get("RDEV_KEY_PEPPER"));
     const auto admin = get("RDEV_ADMIN_KEY");
     const bool printable = std::all_of(admin.begin(), admin.end(), [](char c) { return c >= 32 && c <= 126; });
     const bool trimmed =
@@ -275,6 +279,7 @@ private:
 
   const inputs& in_;
   settings out_;
+  std::map<std::string, std::string> effective_; // by key, as it was given last
   std::vector<std::string> problems_;
 };
 

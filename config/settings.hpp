@@ -37,7 +37,19 @@ struct settings {
   } http;
   struct {
     int rps = 0;
+    int unauthenticated_rps = 0;
+    int global_rps = 0;
+    std::vector<std::string> shadow;
   } limits;
+  struct {
+    int failures = 0;
+    milliseconds within{};
+    milliseconds first_ban{};
+    milliseconds longest_ban{};
+    milliseconds memory{};
+    bool strict = false;
+    bool shadow = false;
+  } lockout;
   struct {
     milliseconds heartbeat{};
   } sse;
@@ -45,6 +57,7 @@ struct settings {
     milliseconds default_timeout{};
     milliseconds max_timeout{};
     milliseconds kill_grace{};
+    bool token = false;
     int max_running = 0;
     int max_running_per_project = 0;
   } commands;
@@ -62,8 +75,19 @@ struct settings {
     milliseconds cache_lease{};
   } auth;
   struct {
+    milliseconds max_lifetime{};
+  } keys;
+  struct {
     milliseconds retention{};
   } idempotency;
+  struct {
+    std::vector<ip_network> allowed_networks;
+    std::vector<milliseconds> retries;
+    milliseconds timeout{};
+    int concurrency = 0;
+    milliseconds retention{};
+    milliseconds disable_after{};
+  } webhooks;
   struct {
     std::string kind;
     std::uint64_t min_free_bytes = 0;
@@ -97,15 +121,27 @@ struct settings {
   struct {
     secret url; // DATABASE_URL, or made of DB_HOST, DB_PORT, DB_USER, DB_PASSWORD and DB_NAME; empty = embedded
     std::string embedded_user;
+    milliseconds start_timeout{};
   } database;
+  struct {
+    milliseconds retention{};
+    milliseconds checkpoint_log{};
+    std::string checkpoint_file;
+    int refusals_per_minute{};
+  } audit;
+  struct {
+    std::vector<std::string> patterns;
+  } redaction;
   struct {
     std::string level;
   } log;
   struct {
     int threads = 0;
   } actors;
-  secret admin_key;    // RDEV_ADMIN_KEY
-  secret secrets_keys; // RDEV_SECRETS_KEYS
+  secret admin_key;      // RDEV_ADMIN_KEY
+  secret secrets_keys;   // RDEV_SECRETS_KEYS
+  secret key_pepper;     // RDEV_KEY_PEPPER
+  std::string effective; // every setting as it was given, `section.key = value` a line, in the order of keys; no secret
 };
 
 struct inputs {

@@ -49,6 +49,15 @@ struct looked_up {
   std::optional<idempotency_hit> hit;
 };
 
+// This is about to be done outside of the store: it is put on record, if the key is still the one that was accepted.
+struct vouch {
+  project_change what;
+  int revision = 0; // of the key
+};
+struct vouched {
+  bool good = false;
+};
+
 // So many commands are running here (from the RUNNER, at every change): slots may have become free. May be lost: the
 // queue also polls.
 struct load {
@@ -66,7 +75,8 @@ using actor = caf::typed_actor<
     // Result, audit row and event row in one transaction, fenced by the token.
     caf::replies_to<complete>::with<completed>,
     // Audit row, event row and idempotency record of a project's change.
-    caf::replies_to<record>::with<recorded>, caf::replies_to<look_up>::with<looked_up>, caf::reacts_to<load>,
+    caf::replies_to<record>::with<recorded>, caf::replies_to<look_up>::with<looked_up>,
+    caf::replies_to<vouch>::with<vouched>, caf::reacts_to<load>,
     // An event row, if it is news.
     caf::reacts_to<observe>, caf::reacts_to<rest>>;
 

@@ -16,6 +16,10 @@ struct reclaim {};
 struct leave {};
 struct left {};
 
+// Answered as soon as RUNNER has what this node ran before it was restarted.
+struct settle {};
+struct settled {};
+
 // Whether the lease with this token still stands. Asked before a start that has been waiting for long.
 struct confirm {
   command_id command;
@@ -26,6 +30,6 @@ struct confirmed {
 };
 
 using actor = caf::typed_actor<caf::reacts_to<reclaim>, caf::replies_to<leave>::with<left>,
-                               caf::replies_to<confirm>::with<confirmed>>;
+                               caf::replies_to<settle>::with<settled>, caf::replies_to<confirm>::with<confirmed>>;
 
 } // namespace rdev::leases

@@ -1,21 +1,29 @@
-// RATE LIMIT counts requests per key in an exact sliding window.
+// RATE LIMIT counts requests in exact sliding windows: of each key, of each address whose requests bear no good key,
+// and of all together.
 #pragma once
 
+#include "messages/values/addresses.hpp"
 #include "messages/values/operations.hpp"
 #include "messages/vocabulary.hpp"
 
 #include <caf/typed_actor.hpp>
 
+#include <optional>
+
 namespace rdev::rate_limit {
 
 struct meter {
   request_context from;
-  key_id key;
-  std::optional<int> quota; // of the key; none = the default
+  std::optional<key_id> key; // none: the request has no good key, its address counts
+  std::optional<int> quota;  // of the key; none = the default
 };
+
+// The rule that a request was refused by.
+enum class rule : std::uint8_t { key, address, global };
+
 struct metered {
-  bool admitted = true;
-  rate_state state;
+  std::optional<rule> refused_by; // none = admitted
+  rate_state state;               // of the key or the address; of all together when that is what refused it
 };
 
 using actor = caf::typed_actor<

@@ -23,12 +23,13 @@ struct stop {
   cancel_reason reason = cancel_reason::user;
 };
 
-// By the store, these run on this node. Those that do not run here are named; LEASES asks again and hands them over.
+// By the store, these run on this node. Where that is not so, LEASES asks again and sets it right.
 struct check {
   std::vector<command_id> held;
 };
-struct missing {
-  std::vector<command_id> commands;
+struct checked {
+  std::vector<command_id> missing; // held, and not run here
+  std::vector<command_id> strays;  // run here, and not held
 };
 
 // Something changed on disk for this command (from the process runner's thread). May be lost: it repeats.
@@ -36,10 +37,16 @@ struct changed {
   command_id command;
 };
 
-// The restarted runner wants its commands back, or the node was fenced: drop all executions without touching them.
+// Others have these now, or they are over: let go of them without touching what runs.
+struct drop {
+  std::vector<command_id> commands;
+};
+
+// Orderly end of this node: the same with all of them.
 struct abandon {};
 
-using actor = caf::typed_actor<caf::replies_to<run>::with<running>, caf::replies_to<check>::with<missing>,
-                               caf::reacts_to<stop>, caf::reacts_to<changed>, caf::reacts_to<abandon>>;
+using actor =
+    caf::typed_actor<caf::replies_to<run>::with<running>, caf::replies_to<check>::with<checked>, caf::reacts_to<stop>,
+                     caf::reacts_to<changed>, caf::reacts_to<drop>, caf::reacts_to<abandon>>;
 
 } // namespace rdev::runner

@@ -19,6 +19,11 @@ struct project_changed {
   project what;
 };
 
+// What a key may do was changed: its readers are sent away, to come again and be asked who they are. No key: any was.
+struct recheck {
+  std::optional<key_id> key;
+};
+
 // All streams of this key end now.
 struct revoke {
   key_id key;
@@ -28,6 +33,7 @@ struct revoke {
 struct drain {};
 
 using actor = caf::typed_actor<caf::replies_to<ingress::read_stream>::with<answer<stream_news>>, caf::reacts_to<grown>,
-                               caf::reacts_to<project_changed>, caf::reacts_to<revoke>, caf::reacts_to<drain>>;
+                               caf::reacts_to<project_changed>, caf::reacts_to<recheck>, caf::reacts_to<revoke>,
+                               caf::reacts_to<drain>>;
 
 } // namespace rdev::streams

@@ -27,12 +27,24 @@ namespace auth {
 struct identify;
 struct forget;
 struct forgotten;
+struct banned;
 } // namespace auth
+namespace auditor {
+struct request;
+} // namespace auditor
+namespace lockout {
+struct impose;
+struct tell;
+struct told;
+struct request;
+} // namespace lockout
 namespace api_keys {
 struct find;
 struct found;
 struct request;
 struct used;
+struct noticed;
+struct changed;
 } // namespace api_keys
 namespace rate_limit {
 struct meter;
@@ -54,6 +66,8 @@ struct recorded;
 struct observe;
 struct look_up;
 struct looked_up;
+struct vouch;
+struct vouched;
 struct load;
 struct rest;
 } // namespace command_queue
@@ -61,9 +75,10 @@ namespace runner {
 struct run;
 struct running;
 struct check;
-struct missing;
+struct checked;
 struct stop;
 struct changed;
+struct drop;
 struct abandon;
 } // namespace runner
 namespace output_log {
@@ -82,14 +97,21 @@ namespace streams {
 struct grown;
 struct project_changed;
 struct revoke;
+struct recheck;
 struct drain;
 } // namespace streams
 namespace audit {
 struct record;
 struct committed;
 } // namespace audit
+namespace endpoints {
+struct request;
+} // namespace endpoints
 namespace webhooks {
 struct committed;
+struct changed;
+struct rest;
+struct rested;
 } // namespace webhooks
 namespace leases {
 struct reclaim;
@@ -116,10 +138,18 @@ CAF_ALLOW_UNSAFE_MESSAGE_TYPE(rdev::output_bytes)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(rdev::auth::identify)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(rdev::auth::forget)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(rdev::auth::forgotten)
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(rdev::auth::banned)
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(rdev::auditor::request)
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(rdev::lockout::impose)
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(rdev::lockout::tell)
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(rdev::lockout::told)
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(rdev::lockout::request)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(rdev::api_keys::find)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(rdev::api_keys::found)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(rdev::api_keys::request)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(rdev::api_keys::used)
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(rdev::api_keys::noticed)
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(rdev::api_keys::changed)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(rdev::rate_limit::meter)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(rdev::rate_limit::metered)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(rdev::pod_control::locate)
@@ -135,14 +165,17 @@ CAF_ALLOW_UNSAFE_MESSAGE_TYPE(rdev::command_queue::recorded)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(rdev::command_queue::observe)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(rdev::command_queue::look_up)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(rdev::command_queue::looked_up)
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(rdev::command_queue::vouch)
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(rdev::command_queue::vouched)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(rdev::command_queue::load)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(rdev::command_queue::rest)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(rdev::runner::run)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(rdev::runner::running)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(rdev::runner::check)
-CAF_ALLOW_UNSAFE_MESSAGE_TYPE(rdev::runner::missing)
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(rdev::runner::checked)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(rdev::runner::stop)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(rdev::runner::changed)
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(rdev::runner::drop)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(rdev::runner::abandon)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(rdev::output_log::append)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(rdev::output_log::appended)
@@ -155,10 +188,15 @@ CAF_ALLOW_UNSAFE_MESSAGE_TYPE(rdev::queries::stored)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(rdev::streams::grown)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(rdev::streams::project_changed)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(rdev::streams::revoke)
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(rdev::streams::recheck)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(rdev::streams::drain)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(rdev::audit::record)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(rdev::audit::committed)
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(rdev::endpoints::request)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(rdev::webhooks::committed)
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(rdev::webhooks::changed)
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(rdev::webhooks::rest)
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(rdev::webhooks::rested)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(rdev::leases::reclaim)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(rdev::leases::confirm)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(rdev::leases::confirmed)

@@ -44,6 +44,15 @@ std::optional<std::int64_t> seconds_from(std::string_view text) {
   }
 }
 
+std::optional<std::int64_t> whole_number_from(std::string_view text) {
+  std::int64_t number = 0;
+  const auto* const last = text.data() + text.size();
+  const auto [end, error] = std::from_chars(text.data(), last, number);
+  if (error != std::errc{} || end != last || number < 0)
+    return std::nullopt;
+  return number;
+}
+
 // What CLI11 fills in, before it is looked at.
 struct raw {
   invocation made;
@@ -53,6 +62,10 @@ struct raw {
   std::string id;
   list_commands commands;
   create_key key;
+  create_webhook webhook;
+  list_deliveries deliveries;
+  export_request exported;
+  std::string after;
   std::string output = "table";
   std::string url;
   std::string secret_text;
@@ -71,6 +84,8 @@ public:
     add_commands();
     add_projects();
     add_keys();
+    add_webhooks();
+    add_audit();
   }
 
   std::variant<invocation, early_end> parse(std::vector<std::string> arguments) {
@@ -171,17 +186,76 @@ private:
     auto* create =
         verb(*list, "create", "make a key; its secret is printed this once", [this] { return wish(got_.key); });
     create->add_option("name", got_.key.name, "for people")->required()->type_name("NAME");
-    const auto repeatable = [create](const char* name, std::vector<std::string>& into, const char* what,
-                                     const char* type) {
-      return create->add_option(name, into, what)->type_name(type)->allow_extra_args(false);
-    };
-    repeatable("--scope", got_.key.scopes, "what it may do: projects:read, projects:execute, ... Repeatable", "S")
+    repeatable(create, "--scope", got_.key.scopes, "what it may do: projects:read, projects:execute, ...", "S")
         ->required();
-    repeatable("--project", got_.key.projects, "only this project. Repeatable", "P");
-    repeatable("--allow", got_.key.networks, "only from this network. Repeatable", "CIDR");
+    repeatable(create, "--project", got_.key.projects, "only this project", "P");
+    repeatable(create, "--allow", got_.key.networks, "only from this network", "CIDR");
     create->add_option("--expires", got_.key.expires, "30d, 60d, 90d (the default), 1y or never")->type_name("WHEN");
     auto* revoke = verb(*list, "revoke", "revoke a key", [this] { return wish(revoke_key{got_.id}); });
     revoke->add_option("id", got_.id, "its id (key_...)")->required()->type_name("ID");
+  }
+
+  void add_webhooks() {
+    auto* list = verb(app_, "webhooks", "list, create, test and delete webhooks, and show what was delivered",
+                      [this] { return wish(list_webhooks{got_.limit}); });
+    list->require_subcommand(0, 1);
+    limit_option(list, "how many at most");
+    output_option(list);
+    auto* create = verb(*list, "create", "register an endpoint; its secret is printed this once",
+                        [this] { return wish(got_.webhook); });
+    create->add_option("url", got_.webhook.url, "where events are sent")->required()->type_name("URL");
+    repeatable(create, "--event", got_.webhook.events, "what it is told: command.failed, command.*, *, ...", "E")
+        ->required();
+    repeatable(create, "--project", got_.webhook.projects, "only this project", "P");
+    create->add_option("--description", got_.webhook.description, "for people")->type_name("TEXT");
+    create->add_flag("--ordered", got_.webhook.ordered, "each delivery waits until the one before has been taken");
+    webhook_of(verb(*list, "delete", "remove a webhook with its deliveries",
+                    [this] { return wish(delete_webhook{got_.id}); }));
+    webhook_of(verb(*list, "test", "send it the event webhook.test", [this] { return wish(test_webhook{got_.id}); }));
+    auto* deliveries = verb(*list, "deliveries", "list what was sent to it, newest first", [this] {
+      got_.deliveries.webhook = got_.id;
+      got_.deliveries.limit = got_.limit.value_or(50);
+      return wish(got_.deliveries);
+    });
+    webhook_of(deliveries);
+    deliveries->add_option("--status", got_.deliveries.status, "only pending, delivered, failed or blocked ones")
+        ->type_name("S");
+    deliveries->add_option("--event", got_.deliveries.event, "only these events, such as command.*")->type_name("E");
+  }
+
+  void add_audit() {
+    auto* audit = app_.add_subcommand("audit", "export the audit log");
+    audit->require_subcommand(1);
+    auto* take = verb(*audit, "export", "write the audit log, one record a line (JSONL), in the order of its chain",
+                      [this] { return wish(got_.exported); });
+    take->add_flag("--follow", got_.exported.follow, "go on with what comes, until SIGINT or SIGTERM");
+    not_empty(take, "-o,--output", got_.exported.file,
+              "append to this file, behind its last whole line; without it, stdout", "FILE");
+    not_empty(take, "--after", got_.after, "only what is behind this number of the chain; a file goes on by its own",
+              "SEQ");
+    not_empty(take, "--actor", got_.exported.actor, "only what this key did (key_...)", "KEY_ID");
+    not_empty(take, "--action", got_.exported.action, "only this action, or all of a kind: key.*", "A");
+    not_empty(take, "--project", got_.exported.project, "only what is about this project", "P");
+    not_empty(take, "--from", got_.exported.from, "only what was written then or later: 2030-01-31T12:00:00Z", "TIME");
+    not_empty(take, "--to", got_.exported.to, "only what was written before", "TIME");
+    take->footer(
+        "A filtered export cannot be verified as a chain: rdev-api audit verify --dump FILE wants all records.");
+  }
+
+  // An empty filter would choose everything.
+  static void not_empty(CLI::App* sub, const char* name, std::string& into, const char* what, const char* type) {
+    sub->add_option(name, into, what)->type_name(type)->check([](const std::string& text) {
+      return std::string(text.empty() ? "must not be empty: leave it out" : "");
+    });
+  }
+
+  void webhook_of(CLI::App* sub) {
+    sub->add_option("id", got_.id, "its id (wh_...)")->required()->type_name("ID");
+  }
+
+  static CLI::Option* repeatable(CLI::App* sub, const char* name, std::vector<std::string>& into,
+                                 const std::string& what, const char* type) {
+    return sub->add_option(name, into, what + ". Repeatable")->type_name(type)->allow_extra_args(false);
   }
 
   std::variant<invocation, early_end> finish(bool has_dashes) {
@@ -193,6 +267,12 @@ private:
         return misused(*problem);
     } else if (has_dashes) {
       return misused("only `rdev run` takes something behind --");
+    }
+    if (auto* request = std::get_if<export_request>(&made.what); request != nullptr && !got_.after.empty()) {
+      const auto after = whole_number_from(got_.after);
+      if (!after)
+        return misused("--after must be a whole number: the seal.seq of the last record that you have");
+      request->after = *after;
     }
     made.as_json = got_.output == "json";
     made.url = !got_.url.empty() ? got_.url : env_("RDEV_URL").value_or("");

@@ -1,6 +1,7 @@
 // The command line of `rdev`.
 #pragma once
 
+#include "adapters/cli/audit_export.hpp"
 #include "adapters/cli/run_command.hpp"
 #include "messages/values/secret.hpp"
 
@@ -43,6 +44,28 @@ struct create_key {
 struct revoke_key {
   std::string id;
 };
+struct list_webhooks {
+  std::optional<std::size_t> limit;
+};
+struct create_webhook {
+  std::string url;
+  std::vector<std::string> events;
+  std::vector<std::string> projects; // empty = all that the key is bound to
+  std::string description;
+  bool ordered = false;
+};
+struct delete_webhook {
+  std::string id;
+};
+struct test_webhook {
+  std::string id;
+};
+struct list_deliveries {
+  std::string webhook;
+  std::string status; // empty = any
+  std::string event;  // a filter; empty = any
+  std::optional<std::size_t> limit;
+};
 struct show_queue {};
 struct cancel_request {
   std::string command_id;
@@ -50,7 +73,8 @@ struct cancel_request {
 struct show_version {};
 
 using wish = std::variant<show_version, run_request, tail_request, list_commands, list_projects, create_project,
-                          delete_project, list_keys, create_key, revoke_key, show_queue, cancel_request>;
+                          delete_project, list_keys, create_key, revoke_key, list_webhooks, create_webhook,
+                          delete_webhook, test_webhook, list_deliveries, export_request, show_queue, cancel_request>;
 
 struct invocation {
   wish what;

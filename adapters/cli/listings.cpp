@@ -113,6 +113,26 @@ table_row key_row(const json::value& k) {
           cell_of(k["last_used_at"])};
 }
 
+const table_row webhook_head{"ID", "STATUS", "EVENTS", "PROJECTS", "ORDERED", "URL", "REASON"};
+
+table_row webhook_row(const json::value& w) {
+  return {cell_of(w["id"]),      cell_of(w["status"]), cell_of(w["events"]), everything_or(w["projects"]),
+          cell_of(w["ordered"]), cell_of(w["url"]),    cell_of(w["reason"])};
+}
+
+const table_row delivery_head{"ID",   "EVENT",   "STATUS",       "ATTEMPTS", "ANSWER",
+                              "TOOK", "CREATED", "NEXT ATTEMPT", "ERROR"};
+
+table_row delivery_row(const json::value& d) {
+  const auto attempts = d["attempts"];
+  const auto last = attempts.size() == 0 ? json::value() : attempts.at(attempts.size() - 1);
+  return {cell_of(d["id"]),         cell_of(d["event"]),
+          cell_of(d["status"]),     std::to_string(attempts.size()),
+          cell_of(last["status"]),  duration_cell(last["latency_ms"]),
+          cell_of(d["created_at"]), cell_of(d["next_attempt_at"]),
+          cell_of(last["error"])};
+}
+
 std::string queue_tables(const json::value& q) {
   std::vector<table_row> totals{{"PRIORITY", "WAITING"}};
   const auto depth = q["depth"];
@@ -150,6 +170,33 @@ std::string body_of(const create_key& what) {
   return body.end_object().take();
 }
 
+std::string body_of(const create_webhook& what) {
+  json::writer body;
+  body.begin_object().key("url").string(what.url);
+  write_list(body, "events", what.events);
+  write_list(body, "projects", what.projects);
+  if (!what.description.empty())
+    body.key("description").string(what.description);
+  if (what.ordered)
+    body.key("ordered").boolean(true);
+  return body.end_object().take();
+}
+
+// What was made, and its secret. `kind` is a member of the answer; `how_to_end` the command that removes it.
+printout minted(const std::variant<reply, trouble>& answer, bool as_json, const char* kind, const char* how_to_end,
+                const table_row& head, const row_maker& row_of) {
+  if (const auto* good = std::get_if<reply>(&answer); good != nullptr && !good->data["secret"].is_string())
+    // The first answer was cut off, and only that one had the secret.
+    return trouble{trouble_kind::unreachable,
+                   std::string("the ") + kind +
+                       " was made, but its secret was lost with a cut connection; make another, and: " + how_to_end +
+                       " " + cell_of(good->data[kind]["id"])};
+  return one(answer, as_json, [&](const json::value& made) {
+    return table_of({head, row_of(made[kind])}) + "\n" +
+           table_of({{"secret (shown this once):", cell_of(made["secret"])}});
+  });
+}
+
 } // namespace
 
 printout perform(server& at, const list_commands& what, bool as_json) {
@@ -183,24 +230,39 @@ printout perform(server& at, const delete_project& what, bool as_json) {
 }
 
 printout perform(server& at, const create_key& what, bool as_json) {
-  const auto answer = at.ask("POST", "/keys", body_of(what));
-  if (const auto* good = std::get_if<reply>(&answer); good != nullptr && !good->data["secret"].is_string())
-    // The first answer was cut off, and only that one had the secret.
-    return trouble{trouble_kind::unreachable,
-                   "the key was made, but its secret was lost with a cut connection; make another, and: "
-                   "rdev keys revoke " +
-                       cell_of(good->data["key"]["id"])};
-  return one(answer, as_json, [](const json::value& made) {
-    const auto key = made["key"];
-    return table_of({key_head, key_row(key)}) + "\n" +
-           table_of({{"secret (shown this once):", cell_of(made["secret"])}});
-  });
+  return minted(at.ask("POST", "/keys", body_of(what)), as_json, "key", "rdev keys revoke", key_head, key_row);
 }
 
 printout perform(server& at, const revoke_key& what, bool as_json) {
   return one(at.ask("DELETE", "/keys/" + percent_encoded(what.id)), as_json, [](const json::value& k) {
     return table_of({key_head, key_row(k)});
   });
+}
+
+printout perform(server& at, const list_webhooks& what, bool as_json) {
+  return list(at, "/webhooks", {}, what.limit, as_json, webhook_head, webhook_row);
+}
+
+printout perform(server& at, const create_webhook& what, bool as_json) {
+  return minted(at.ask("POST", "/webhooks", body_of(what)), as_json, "webhook", "rdev webhooks delete", webhook_head,
+                webhook_row);
+}
+
+printout perform(server& at, const delete_webhook& what, bool as_json) {
+  return one(at.ask("DELETE", "/webhooks/" + percent_encoded(what.id)), as_json, [&](const json::value&) {
+    return table_of({{"webhook", what.id, "is deleted"}});
+  });
+}
+
+printout perform(server& at, const test_webhook& what, bool as_json) {
+  return one(at.ask("POST", "/webhooks/" + percent_encoded(what.id) + "/test"), as_json, [](const json::value& d) {
+    return table_of({delivery_head, delivery_row(d)});
+  });
+}
+
+printout perform(server& at, const list_deliveries& what, bool as_json) {
+  return list(at, "/webhooks/" + percent_encoded(what.webhook) + "/deliveries",
+              {{"status", what.status}, {"event", what.event}}, what.limit, as_json, delivery_head, delivery_row);
 }
 
 printout perform(server& at, const cancel_request& what, bool as_json) {

@@ -20,6 +20,11 @@ printout perform(server& at, const create_project& what, bool as_json);
 printout perform(server& at, const delete_project& what, bool as_json);
 printout perform(server& at, const create_key& what, bool as_json);
 printout perform(server& at, const revoke_key& what, bool as_json);
+printout perform(server& at, const list_webhooks& what, bool as_json);
+printout perform(server& at, const create_webhook& what, bool as_json);
+printout perform(server& at, const delete_webhook& what, bool as_json);
+printout perform(server& at, const test_webhook& what, bool as_json);
+printout perform(server& at, const list_deliveries& what, bool as_json);
 printout perform(server& at, const cancel_request& what, bool as_json);
 
 } // namespace rdev::cli

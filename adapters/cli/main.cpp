@@ -42,8 +42,9 @@ bool fit_for_header(std::string_view text) {
 }
 
 template <class Wish>
-constexpr bool is_listing = std::is_same_v<Wish, list_commands> || std::is_same_v<Wish, list_projects> ||
-                            std::is_same_v<Wish, list_keys> || std::is_same_v<Wish, show_queue>;
+constexpr bool is_listing =
+    std::is_same_v<Wish, list_commands> || std::is_same_v<Wish, list_projects> || std::is_same_v<Wish, list_keys> ||
+    std::is_same_v<Wish, list_webhooks> || std::is_same_v<Wish, list_deliveries> || std::is_same_v<Wish, show_queue>;
 
 struct performer {
   const account& who;
@@ -54,6 +55,9 @@ struct performer {
   }
   int operator()(const tail_request& request) const {
     return tail_command(who, request.command_id);
+  }
+  int operator()(const export_request& request) const {
+    return export_audit(who, request);
   }
   int operator()(const show_version&) const {
     return 0; // has been answered without a server

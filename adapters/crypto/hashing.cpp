@@ -2,6 +2,7 @@
 
 #include <openssl/crypto.h>
 #include <openssl/evp.h>
+#include <openssl/hmac.h>
 #include <openssl/rand.h>
 
 #include <algorithm>
@@ -26,6 +27,13 @@ using context = std::unique_ptr<EVP_MD_CTX, free_context>;
 void must(int good, const char* what) {
   if (good != 1)
     throw std::runtime_error(std::string("OpenSSL: ") + what);
+}
+
+// Of a lower case digit; -1: it is none.
+int hex_digit(char c) {
+  if (c >= '0' && c <= '9')
+    return c - '0';
+  return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
 }
 
 // Fetched once: an implicit fetch costs twice the hash itself.
@@ -68,6 +76,14 @@ digest256 sha256(std::string_view bytes) {
   return out;
 }
 
+digest256 hmac_sha256(std::string_view key, std::string_view bytes) {
+  digest256 out{};
+  unsigned int n = 0;
+  HMAC(sha256_algorithm(), key.data(), static_cast<int>(key.size()),
+       reinterpret_cast<const unsigned char*>(bytes.data()), bytes.size(), out.data(), &n);
+  return out;
+}
+
 std::string to_hex(const digest256& d) {
   constexpr std::string_view hex = "0123456789abcdef";
   std::string out;
@@ -75,6 +91,20 @@ std::string to_hex(const digest256& d) {
   for (const auto b : d) {
     out += hex[b >> 4U];
     out += hex[b & 15U];
+  }
+  return out;
+}
+
+std::optional<digest256> from_hex(std::string_view text) {
+  digest256 out{};
+  if (text.size() != 2 * out.size())
+    return std::nullopt;
+  for (std::size_t i = 0; i < out.size(); ++i) {
+    const int high = hex_digit(text[2 * i]);
+    const int low = hex_digit(text[2 * i + 1]);
+    if (high < 0 || low < 0)
+      return std::nullopt;
+    out.at(i) = static_cast<std::uint8_t>(high * 16 + low);
   }
   return out;
 }

@@ -3,7 +3,6 @@
 
 #include <openssl/crypto.h>
 #include <openssl/evp.h>
-#include <openssl/hmac.h>
 
 #include <algorithm>
 #include <optional>
@@ -44,12 +43,10 @@ failure damaged(std::string why) {
 class ring_sealer final : public sealer {
 public:
   explicit ring_sealer(std::vector<ring_key> ring) : ring_(std::move(ring)) {
-    digest256 derived{};
-    unsigned int n = 0;
-    constexpr std::string_view label = "rdev mac key 1";
-    const auto first = ring_.front().bytes.reveal();
-    HMAC(EVP_sha256(), first.data(), static_cast<int>(first.size()), bytes_of(label), label.size(), derived.data(), &n);
-    mac_key_ = secret(std::string(reinterpret_cast<const char*>(derived.data()), derived.size()));
+    for (const auto& key : ring_) {
+      const auto derived = hmac_sha256(key.bytes.reveal(), "rdev mac key 1");
+      mac_keys_.emplace_back(std::string(reinterpret_cast<const char*>(derived.data()), derived.size()));
+    }
   }
 
   std::string seal(std::string_view plain, std::string_view place) override {
@@ -96,16 +93,19 @@ public:
   }
 
   digest256 mac(std::string_view bytes) override {
-    digest256 out{};
-    unsigned int n = 0;
-    const auto key = mac_key_.reveal();
-    HMAC(EVP_sha256(), key.data(), static_cast<int>(key.size()), bytes_of(bytes), bytes.size(), out.data(), &n);
-    return out;
+    return hmac_sha256(mac_keys_.front().reveal(), bytes);
+  }
+
+  bool is_mac(const digest256& mac, std::string_view bytes) override {
+    bool good = false;
+    for (const auto& key : mac_keys_)
+      good = equal_in_constant_time(hmac_sha256(key.reveal(), bytes), mac) || good;
+    return good;
   }
 
 private:
   std::vector<ring_key> ring_;
-  secret mac_key_;
+  std::vector<secret> mac_keys_; // one derived from each of the ring
 };
 
 failure wrong_ring(const std::string& what) {

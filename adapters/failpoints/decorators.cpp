@@ -51,6 +51,9 @@ public:
   result<cancel_verdict> cancel(const cancel_order& order) override {
     return in_store("cancel", [&] { return inner_->cancel(order); });
   }
+  result<bool> vouch(const project_change& change, int revision) override {
+    return inner_->vouch(change, revision);
+  }
   result<done> record(const project_change& change) override {
     return inner_->record(change);
   }
@@ -118,6 +121,43 @@ private:
   std::shared_ptr<lease_store> inner_;
 };
 
+class outbox final : public webhook_outbox {
+public:
+  explicit outbox(std::shared_ptr<webhook_outbox> inner) : inner_(std::move(inner)) {
+  }
+  // Looks that find nothing do not count.
+  result<fan_out> spread(int most) override {
+    auto out = inner_->spread(most);
+    if (out && !out->webhooks.empty() && pass("spread.after"))
+      return failure{fault::unknown_outcome, "failpoint spread.after"};
+    return out;
+  }
+  result<ownership> own(const node_id& node) override {
+    return inner_->own(node);
+  }
+  result<done> release(const node_id& node, std::span<const webhook_id> webhooks) override {
+    return inner_->release(node, webhooks);
+  }
+  result<std::vector<due_delivery>> due(const webhook_id& id, std::int64_t token, int most) override {
+    auto out = inner_->due(id, token, most);
+    if (out && !out->empty() && pass("due.after"))
+      return failure{fault::unavailable, "failpoint due.after"};
+    return out;
+  }
+  result<std::vector<bool>> record(std::span<const attempt_record> batch) override {
+    return in_store("attempt", [&] { return inner_->record(batch); });
+  }
+  result<int> disable_failing(std::chrono::milliseconds failing_for) override {
+    return inner_->disable_failing(failing_for);
+  }
+  result<std::int64_t> pending() override {
+    return inner_->pending();
+  }
+
+private:
+  std::shared_ptr<webhook_outbox> inner_;
+};
+
 class processes final : public process_runner {
 public:
   explicit processes(std::shared_ptr<process_runner> inner) : inner_(std::move(inner)) {
@@ -183,6 +223,9 @@ std::shared_ptr<output_store> around(std::shared_ptr<output_store> inner) {
 std::shared_ptr<lease_store> around(std::shared_ptr<lease_store> inner) {
   return std::make_shared<leases>(std::move(inner));
 }
+std::shared_ptr<webhook_outbox> around(std::shared_ptr<webhook_outbox> inner) {
+  return std::make_shared<outbox>(std::move(inner));
+}
 std::shared_ptr<process_runner> around(std::shared_ptr<process_runner> inner) {
   return std::make_shared<processes>(std::move(inner));
 }
@@ -196,6 +239,9 @@ std::shared_ptr<output_store> around(std::shared_ptr<output_store> inner) {
   return inner;
 }
 std::shared_ptr<lease_store> around(std::shared_ptr<lease_store> inner) {
+  return inner;
+}
+std::shared_ptr<webhook_outbox> around(std::shared_ptr<webhook_outbox> inner) {
   return inner;
 }
 std::shared_ptr<process_runner> around(std::shared_ptr<process_runner> inner) {

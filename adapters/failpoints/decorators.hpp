@@ -5,6 +5,7 @@
 
 #include "adapters/command_store.hpp"
 #include "adapters/process_runner.hpp"
+#include "adapters/webhook_store.hpp"
 
 #include <memory>
 
@@ -13,6 +14,7 @@ namespace rdev::failpoint {
 std::shared_ptr<command_store> around(std::shared_ptr<command_store> inner);
 std::shared_ptr<output_store> around(std::shared_ptr<output_store> inner);
 std::shared_ptr<lease_store> around(std::shared_ptr<lease_store> inner);
+std::shared_ptr<webhook_outbox> around(std::shared_ptr<webhook_outbox> inner);
 std::shared_ptr<process_runner> around(std::shared_ptr<process_runner> inner);
 
 } // namespace rdev::failpoint

@@ -1,8 +1,8 @@
 #include "adapters/http/bodies.hpp"
 
+#include "adapters/http/body_parts.hpp"
 #include "adapters/http/openapi.hpp"
 
-#include <algorithm>
 #include <charconv>
 #include <map>
 #include <mutex>
@@ -11,6 +11,8 @@
 namespace rdev::http {
 
 namespace {
+
+constexpr std::size_t most_told = 100; // problems of one request
 
 const json::value& document() {
   static const json::value parsed = [] {
@@ -32,67 +34,87 @@ const json::schema& schema_named(std::string_view name) {
   return compiled.emplace(name, json::schema(document(), "/components/schemas/" + std::string(name))).first->second;
 }
 
-bool has_nul(std::string_view text) {
-  return text.find('\0') != std::string_view::npos;
+// What a process is given, and where in the body most of it stands.
+struct load {
+  std::size_t arguments = 0;
+  std::size_t variables = 0;
+};
+
+void check_load(const load& given, const char* list, std::vector<field_problem>& problems) {
+  note(problems, given.variables >= given.arguments ? "env" : list, rules::of_given(given.arguments + given.variables));
 }
 
-constexpr const char* nul_problem = "holds a NUL character, which no process can be given";
-
-bool variable_name(std::string_view name) {
-  const auto letter = [](char c) { return (c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z') || c == '_'; };
-  return !name.empty() && name.size() <= 128 && letter(name[0]) &&
-         std::all_of(name.begin(), name.end(), [&](char c) { return letter(c) || (c >= '0' && c <= '9'); });
-}
-
-// Relative to the workspace; an absolute path must lie below /workspace, which is the workspace.
-bool take_workdir(std::string_view path, std::string& out) {
-  if (path == "/workspace")
-    path = "";
-  if (path.starts_with("/workspace/"))
-    path.remove_prefix(11);
-  if (path.starts_with("/"))
-    return false;
-  for (std::string_view rest = path; !rest.empty();) {
-    const auto slash = rest.find('/');
-    if (rest.substr(0, slash) == "..")
-      return false;
-    rest = slash == std::string_view::npos ? std::string_view{} : rest.substr(slash + 1);
-  }
-  out = path;
-  return true;
-}
-
-void take_env(const json::value& env, submission& what, std::vector<field_problem>& problems) {
+std::vector<env_var> env_in(checked_body& body, load& given) {
+  std::vector<env_var> out;
+  const auto env = body.fields["env"];
   for (const auto& name : env.members()) {
     const auto value = env[name].as_string();
-    if (!variable_name(name))
-      problems.push_back(
-          {"env." + name, "is not a name of a variable: letters, digits and _, not beginning with a digit"});
-    else if (name.starts_with("RDEV_"))
-      problems.push_back({"env." + name, "names that begin with RDEV_ belong to rdev"});
-    else if (has_nul(value))
-      problems.push_back({"env." + name, nul_problem});
-    else
-      what.env.push_back({name, secret(std::string(value))});
+    note(body.problems, "env." + name, rules::of_variable_name(name));
+    note(body.problems, "env." + name, rules::of_variable(name, value));
+    given.variables += name.size() + value.size() + 2; // = and NUL
+    out.push_back({name, secret(std::string(value))});
   }
-}
-
-void take_arguments(const json::value& list, const std::string& field, submission& what,
-                    std::vector<field_problem>& problems) {
-  for (std::size_t i = 0; i < list.size(); ++i) {
-    what.argv.emplace_back(list.at(i).as_string());
-    if (has_nul(what.argv.back()))
-      problems.push_back({field + "[" + std::to_string(i) + "]", nul_problem});
-  }
-  if (field == "command" && !what.argv.empty() && what.argv.front().empty())
-    problems.push_back({"command[0]", "is empty: name a program"});
-}
-
-std::vector<std::string> texts(const json::value& list) {
-  std::vector<std::string> out;
-  for (std::size_t i = 0; i < list.size(); ++i)
-    out.emplace_back(list.at(i).as_string());
   return out;
+}
+
+std::vector<std::string> arguments_in(checked_body& body, const char* field, load& given) {
+  const auto list = body.fields[field];
+  for (std::size_t i = 0; i < list.size(); ++i) {
+    const auto text = list.at(i).as_string();
+    note(body.problems, item(field, i), rules::of_argument(text));
+    given.arguments += text.size() + 1;
+  }
+  return texts(list);
+}
+
+// Text for a shell, or a list of program and arguments.
+void take_command(checked_body& body, submission& what, load& given) {
+  const auto command = body.fields["command"];
+  if (command.is_string())
+    what.script = text_in(body, "command");
+  if (!command.is_array())
+    return;
+  what.argv = arguments_in(body, "command", given);
+  if (command.at(0).is_string())
+    note(body.problems, "command[0]", rules::of_program(command.at(0).as_string()));
+}
+
+std::string workdir_in(checked_body& body) {
+  const auto path = body.fields["workdir"].as_string();
+  note(body.problems, "workdir", rules::of_workdir(path));
+  return rules::within_workspace(path);
+}
+
+std::map<std::string, std::string> labels_in(checked_body& body) {
+  std::map<std::string, std::string> out;
+  const auto labels = body.fields["labels"];
+  for (const auto& name : labels.members()) {
+    note(body.problems, "labels." + name, rules::of_label(name));
+    out[name] = labels[name].as_string();
+  }
+  return out;
+}
+
+std::optional<std::vector<std::string>> networks_in(checked_body& body) {
+  const auto list = body.fields["allowed_ips"];
+  if (!list.is_array())
+    return std::nullopt;
+  for (std::size_t i = 0; i < list.size(); ++i)
+    if (list.at(i).is_string())
+      note(body.problems, item("allowed_ips", i), rules::of_network(list.at(i).as_string()));
+  return texts(list);
+}
+
+scopes scopes_of(const json::value& list) {
+  scopes out;
+  for (const auto& name : texts(list))
+    if (const auto s = scope_from(name))
+      out.add(*s);
+  return out;
+}
+
+std::optional<int> maybe_int(const json::value& n) {
+  return n.is_integer() ? std::optional(static_cast<int>(n.as_integer())) : std::nullopt;
 }
 
 std::chrono::seconds lifetime(std::string_view word) {
@@ -107,128 +129,157 @@ std::chrono::seconds lifetime(std::string_view word) {
 } // namespace
 
 refusal bad_request(std::vector<field_problem> problems) {
-  return {refusal_code::bad_request,
-          "the request has " + std::to_string(problems.size()) + (problems.size() == 1 ? " problem" : " problems") +
-              "; see details",
-          std::move(problems),
-          {}};
+  auto message = "the request has " + std::to_string(problems.size()) +
+                 (problems.size() == 1 ? " problem" : " problems") + "; see details";
+  if (problems.size() > most_told) {
+    problems.resize(most_told);
+    message += ", which has the first " + std::to_string(most_told);
+  }
+  return {refusal_code::bad_request, std::move(message), std::move(problems), {}};
 }
 
 refusal bad_request(std::string field, std::string problem) {
   return bad_request(std::vector<field_problem>{{std::move(field), std::move(problem)}});
 }
 
-answer<json::value> parse_body(std::string_view schema, std::string_view text) {
+answer<operation> unless(std::vector<field_problem> problems, operation what) {
+  if (!problems.empty())
+    return bad_request(std::move(problems));
+  return answer<operation>(std::move(what));
+}
+
+answer<checked_body> parse_body(std::string_view schema, std::string_view text) {
   auto parsed = json::parse(text.empty() ? "{}" : text);
   if (const auto* wrong = std::get_if<json::parse_error>(&parsed))
     return bad_request("body",
                        "is not valid JSON: " + wrong->problem + " (at byte " + std::to_string(wrong->offset) + ")");
-  auto& body = std::get<json::value>(parsed);
-  std::vector<field_problem> problems;
-  for (auto& p : schema_named(schema).problems_of(body))
-    problems.push_back({p.field.empty() ? "body" : std::move(p.field), std::move(p.problem)});
-  if (!problems.empty())
-    return bad_request(std::move(problems));
-  return std::move(body);
+  checked_body out{std::move(std::get<json::value>(parsed)), {}};
+  for (auto& p : schema_named(schema).problems_of(out.fields))
+    out.problems.push_back({p.field.empty() ? "body" : std::move(p.field), std::move(p.problem)});
+  return out;
 }
 
-answer<operation> submit_from(command_type type, const std::string& project, const json::value& body,
+answer<operation> submit_from(command_type type, const std::string& project, checked_body body,
                               std::chrono::seconds max_timeout) {
-  std::vector<field_problem> problems;
   submission what;
   what.type = type;
   what.project = project;
-  const auto command = body["command"];
-  if (command.is_string())
-    what.script = std::string(command.as_string());
-  if (what.script && has_nul(*what.script))
-    problems.push_back({"command", nul_problem});
-  if (command.is_array())
-    take_arguments(command, "command", what, problems);
-  if (type == command_type::git)
-    take_arguments(body["args"], "args", what, problems);
-  what.prompt = body["prompt"].as_string();
-  if (has_nul(what.prompt))
-    problems.push_back({"prompt", nul_problem});
-  take_env(body["env"], what, problems);
-  if (!take_workdir(body["workdir"].as_string(), what.workdir) || has_nul(what.workdir))
-    problems.push_back({"workdir", "must be a path within the workspace, without .."});
-  if (body["timeout_seconds"].exists()) {
-    what.timeout = std::chrono::seconds(body["timeout_seconds"].as_integer());
-    if (*what.timeout > max_timeout)
-      problems.push_back(
-          {"timeout_seconds", "is above commands.max_timeout (" + std::to_string(max_timeout.count()) + " s)"});
+  load given;
+  const auto* list = type == command_type::git ? "args" : "command";
+  if (type == command_type::shell)
+    take_command(body, what, given);
+  else if (type == command_type::git)
+    what.argv = arguments_in(body, list, given);
+  else
+    what.prompt = text_in(body, "prompt");
+  what.env = env_in(body, given);
+  check_load(given, list, body.problems);
+  what.workdir = workdir_in(body);
+  if (const auto timeout = body.fields["timeout_seconds"]; timeout.exists()) {
+    what.timeout = std::chrono::seconds(timeout.as_integer());
+    note(body.problems, "timeout_seconds", rules::of_timeout(*what.timeout, max_timeout));
   }
-  if (body["priority"].exists())
-    what.priority = priority_from(body["priority"].as_string()).value_or(priority::normal);
-  if (!problems.empty())
-    return bad_request(std::move(problems));
-  return operation(submit_command{std::move(what)});
+  what.priority = priority_from(body.fields["priority"].as_string()).value_or(priority::normal);
+  return unless(std::move(body.problems), submit_command{std::move(what)});
 }
 
-answer<operation> create_project_from(const json::value& body) {
-  create_project out{std::string(body["id"].as_string()), {}};
-  out.pod.image = body["image"].as_string();
-  out.pod.cpu = body["resources"]["cpu"].as_string();
-  out.pod.memory = body["resources"]["memory"].as_string();
-  out.pod.storage = body["storage"].as_string();
-  out.pod.repository = body["repository"].as_string();
-  out.pod.env_from = texts(body["env_from"]);
-  submission given;
-  std::vector<field_problem> problems;
-  take_env(body["env"], given, problems);
-  if (!problems.empty())
-    return bad_request(std::move(problems));
-  for (const auto& one : given.env)
+answer<operation> create_project_from(checked_body body) {
+  const auto fields = body.fields;
+  create_project out{std::string(fields["id"].as_string()), labels_in(body)};
+  out.pod.image = fields["image"].as_string();
+  out.pod.cpu = fields["resources"]["cpu"].as_string();
+  out.pod.memory = fields["resources"]["memory"].as_string();
+  out.pod.storage = fields["storage"].as_string();
+  out.pod.repository = fields["repository"].as_string();
+  note(body.problems, "repository", rules::of_repository(out.pod.repository));
+  out.pod.env_from = texts(fields["env_from"]);
+  load given;
+  for (const auto& one : env_in(body, given))
     out.pod.env[one.name] = one.value.reveal();
-  const auto labels = body["labels"];
-  for (const auto& name : labels.members()) {
-    const bool good =
-        !name.empty() && name.size() <= 63 && name.find_first_of("=\n\r") == std::string::npos && !has_nul(name);
-    if (!good)
-      return bad_request("labels." + name, "is not a name of a label: 1 to 63 characters without = and line ends");
-    out.labels[name] = labels[name].as_string();
-  }
-  return operation(std::move(out));
+  check_load(given, "env", body.problems);
+  return unless(std::move(body.problems), std::move(out));
 }
 
-answer<operation> create_key_from(const json::value& body) {
+answer<operation> create_key_from(checked_body body, timestamp now) {
+  const auto fields = body.fields;
   key_request what;
-  what.name = body["name"].as_string();
-  if (has_nul(what.name))
-    return bad_request("name", "holds a NUL character");
-  for (const auto& name : texts(body["scopes"]))
-    if (const auto s = scope_from(name))
-      what.granted.add(*s);
-  if (body["project_ids"].is_array())
-    what.project_ids = texts(body["project_ids"]);
-  if (body["allowed_ips"].is_array())
-    what.allowed_ips = texts(body["allowed_ips"]);
-  if (body["expires_in"].exists())
-    what.expires_in = lifetime(body["expires_in"].as_string());
-  if (body["expires_at"].exists()) {
-    what.expires_at = from_rfc3339(body["expires_at"].as_string());
-    if (!what.expires_at)
-      return bad_request("expires_at", "must be a time in UTC such as 2030-01-31T12:00:00Z");
+  what.name = text_in(body, "name");
+  what.granted = scopes_of(fields["scopes"]);
+  if (fields["project_ids"].is_array()) {
+    what.project_ids = texts(fields["project_ids"]);
+    note(body.problems, "project_ids", rules::of_bound_key(what.granted));
   }
-  if (body["rate_limit"].is_integer())
-    what.rate_limit = static_cast<int>(body["rate_limit"].as_integer());
-  return operation(create_key{std::move(what)});
+  what.allowed_ips = networks_in(body);
+  if (fields["expires_in"].exists())
+    what.expires_in = lifetime(fields["expires_in"].as_string());
+  what.expires_at = time_in(body, "expires_at");
+  if (what.expires_at)
+    note(body.problems, "expires_at", rules::of_end(*what.expires_at, now));
+  if (fields["expires_in"].exists() && fields["expires_at"].exists())
+    body.problems.push_back({"expires_at", rules::two_ends});
+  what.rate_limit = maybe_int(fields["rate_limit"]);
+  what.concurrency_limit = maybe_int(fields["concurrency_limit"]);
+  return unless(std::move(body.problems), create_key{std::move(what)});
 }
 
-answer<operation> rotate_key_from(const key_id& id, const json::value& body) {
+answer<operation> change_key_from(const key_id& id, checked_body body, timestamp now) {
+  const auto fields = body.fields;
+  key_change what;
+  if (fields["name"].exists())
+    what.name = text_in(body, "name");
+  if (fields["scopes"].exists())
+    what.granted = scopes_of(fields["scopes"]);
+  if (const auto list = fields["project_ids"]; list.exists())
+    what.project_ids = list.is_array() ? std::optional(texts(list)) : std::nullopt;
+  if (what.granted && what.project_ids && *what.project_ids)
+    note(body.problems, "project_ids", rules::of_bound_key(*what.granted));
+  if (fields["allowed_ips"].exists())
+    what.allowed_ips = networks_in(body);
+  if (fields["expires_at"].exists()) {
+    what.expires_at =
+        time_in(body, "expires_at", "must be a time in UTC such as 2030-01-31T12:00:00Z, or null for never");
+    if (*what.expires_at)
+      note(body.problems, "expires_at", rules::of_end(**what.expires_at, now));
+  }
+  if (const auto n = fields["rate_limit"]; n.exists())
+    what.rate_limit = maybe_int(n);
+  if (const auto n = fields["concurrency_limit"]; n.exists())
+    what.concurrency_limit = maybe_int(n);
+  return unless(std::move(body.problems), change_key{id, std::move(what)});
+}
+
+answer<operation> rotate_key_from(const key_id& id, checked_body body) {
   rotate_key out;
   out.id = id;
-  if (!body["overlap"].exists())
-    return operation(out);
-  const auto text = body["overlap"].as_string();
+  out.overlap = overlap_in(body, out.overlap);
+  return unless(std::move(body.problems), out);
+}
+
+// What is no duration at all, the schema says.
+std::chrono::seconds overlap_in(checked_body& body, std::chrono::seconds otherwise) {
+  const auto overlap = duration_from(body.fields["overlap"].as_string());
+  if (overlap)
+    note(body.problems, "overlap", rules::of_overlap(*overlap));
+  return overlap.value_or(otherwise);
+}
+
+std::optional<std::chrono::seconds> duration_from(std::string_view text) {
   std::int64_t n = 0;
   const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), n);
-  const char unit = error == std::errc{} ? *end : 's';
-  out.overlap = std::chrono::seconds(n * (unit == 'd' ? 86400 : unit == 'h' ? 3600 : unit == 'm' ? 60 : 1));
-  if (out.overlap > std::chrono::hours(30 * 24))
-    return bad_request("overlap", "must be at most 30d");
-  return operation(out);
+  if (error != std::errc{} || end + 1 != text.data() + text.size() || n < 0 || n > 999'999)
+    return std::nullopt;
+  switch (*end) {
+  case 's':
+    return std::chrono::seconds(n);
+  case 'm':
+    return std::chrono::minutes(n);
+  case 'h':
+    return std::chrono::hours(n);
+  case 'd':
+    return std::chrono::hours(24 * n);
+  default:
+    return std::nullopt;
+  }
 }
 
 } // namespace rdev::http

@@ -1,43 +1,14 @@
 #include "adapters/http/render.hpp"
 
+#include "adapters/audit_chain.hpp"
 #include "adapters/crypto.hpp"
-#include "adapters/http/routes.hpp"
+#include "adapters/http/members.hpp"
 
 namespace rdev::http {
 
 namespace {
 
 using json::writer;
-
-void maybe(writer& out, std::string_view name, const std::optional<std::string>& v) {
-  out.key(name);
-  v ? out.string(*v) : out.null();
-}
-
-void maybe(writer& out, std::string_view name, const std::optional<timestamp>& v) {
-  maybe(out, name, v ? std::optional(to_rfc3339(*v)) : std::nullopt);
-}
-
-void maybe(writer& out, std::string_view name, const std::optional<key_id>& v) {
-  maybe(out, name, v ? std::optional(v->text()) : std::nullopt);
-}
-
-void maybe(writer& out, std::string_view name, const std::optional<std::int64_t>& v) {
-  out.key(name);
-  v ? out.integer(*v) : out.null();
-}
-
-void maybe(writer& out, std::string_view name, const std::optional<std::vector<std::string>>& v) {
-  out.key(name);
-  if (!v) {
-    out.null();
-    return;
-  }
-  out.begin_array();
-  for (const auto& one : *v)
-    out.string(one);
-  out.end_array();
-}
 
 void write(writer& out, const project& p) {
   write_project(out, p);
@@ -119,14 +90,23 @@ void write(writer& out, const api_key& k) {
   maybe(out, "project_ids", k.project_ids);
   maybe(out, "allowed_ips", k.allowed_ips);
   maybe(out, "rate_limit", k.rate_limit ? std::optional<std::int64_t>(*k.rate_limit) : std::nullopt);
+  maybe(out, "concurrency_limit",
+        k.concurrency_limit ? std::optional<std::int64_t>(*k.concurrency_limit) : std::nullopt);
   out.key("created_at").string(to_rfc3339(k.created_at));
   maybe(out, "created_by", k.created_by);
   maybe(out, "expires_at", k.expires_at);
   maybe(out, "last_used_at", k.last_used_at);
+  maybe(out, "last_used_ip", k.last_used_ip.empty() ? std::nullopt : std::optional(k.last_used_ip));
   maybe(out, "revoked_at", k.revoked_at);
   maybe(out, "revoked_by", k.revoked_by);
   maybe(out, "rotated_from", k.rotated_from);
   out.key("active").boolean(k.active(now_utc())).end_object();
+}
+
+void write(writer& out, const ban& b) {
+  out.begin_object();
+  out.key("id").string(b.id.text()).key("network").string(b.network.text()).key("since").string(to_rfc3339(b.since));
+  out.key("until").string(to_rfc3339(b.until)).key("strikes").integer(b.strikes).end_object();
 }
 
 void write(writer& out, const minted_key& m) {
@@ -137,11 +117,73 @@ void write(writer& out, const minted_key& m) {
   out.end_object();
 }
 
+void write(writer& out, const webhook& w) {
+  write_webhook(out, w);
+}
+
+void write(writer& out, const minted_webhook& m) {
+  out.begin_object().key("webhook");
+  write_webhook(out, m.what);
+  out.key("secret");
+  m.text ? out.string(m.text->reveal()) : out.null();
+  out.end_object();
+}
+
+void write(writer& out, const delivery& d) {
+  write_delivery(out, d);
+}
+
+void write(writer& out, const delivery_queued& d) {
+  write_delivery(out, d.what);
+}
+
+void write(writer& out, const deliveries_queued& d) {
+  out.begin_object().key("deliveries").integer(d.deliveries).end_object();
+}
+
 template <class T>
 void write(writer& out, const page<T>& p) {
   out.begin_array();
   for (const auto& item : p.items)
     write(out, item);
+  out.end_array();
+}
+
+// A record as it was hashed, and its link beside it.
+void write(writer& out, const audit_page& p) {
+  out.begin_array();
+  for (const auto& one : p.records) {
+    auto text = audit_chain::canonical(one.record);
+    text.pop_back();
+    out.raw(text + R"(,"seal":{"hash":")" + to_hex(one.seal.hash) + R"(","prev_hash":")" + to_hex(one.seal.prev_hash) +
+            R"(","row_hash":")" + to_hex(one.seal.row_hash) + R"(","seq":)" + std::to_string(one.seal.seq) + "}}");
+  }
+  out.end_array();
+}
+
+void write(writer& out, const audit_verification& v) {
+  out.begin_object().key("valid").boolean(!v.first_bad).key("checked").integer(v.checked);
+  out.key("sealed_through").integer(v.sealed_through).key("first_bad");
+  if (v.first_bad) {
+    out.begin_object().key("seq").integer(v.first_bad->seq).key("id");
+    v.first_bad->id.empty() ? out.null() : out.string(v.first_bad->id.text());
+    out.key("problem").string(name_of(v.first_bad->problem)).end_object();
+  } else {
+    out.null();
+  }
+  out.end_object();
+}
+
+void write(writer& out, const audit_keys& k) {
+  out.begin_array();
+  for (const auto& one : k.keys) {
+    out.begin_object().key("id").string(one.id).key("algorithm").string("Ed25519");
+    out.key("public_key")
+        .string(to_base64(one.public_key))
+        .key("created_at")
+        .string(to_rfc3339(one.created_at))
+        .end_object();
+  }
   out.end_array();
 }
 
@@ -206,6 +248,8 @@ std::string render(const outcome& what, const std::string& request_id) {
         using kind = std::decay_t<decltype(v)>;
         if constexpr (is_page<kind>)
           maybe(out, "next_cursor", cursor_of(v));
+        if constexpr (std::is_same_v<kind, audit_page>)
+          maybe(out, "next_cursor", v.more ? std::optional(std::to_string(v.looked_through)) : std::nullopt);
         if constexpr (std::is_same_v<kind, output_list>)
           maybe(out, "next_cursor", v.next_after ? std::optional(std::to_string(*v.next_after)) : std::nullopt);
       },
@@ -249,16 +293,22 @@ std::string location_of(const outcome& what) {
     return "/projects/" + p->what.id;
   if (const auto* k = std::get_if<minted_key>(&what))
     return "/keys/" + k->key.id.text();
+  if (const auto* w = std::get_if<minted_webhook>(&what))
+    return "/webhooks/" + w->what.id.text();
+  if (const auto* d = std::get_if<delivery_queued>(&what))
+    return "/webhooks/" + d->what.webhook.text() + "/deliveries/" + d->what.id.text();
   return {};
 }
 
 bool is_replay(const outcome& what) {
-  if (const auto* s = std::get_if<submitted>(&what))
-    return s->replayed;
-  if (const auto* p = std::get_if<project_created>(&what))
-    return p->replayed;
-  const auto* k = std::get_if<minted_key>(&what);
-  return k != nullptr && k->replayed;
+  return std::visit(
+      [](const auto& v) {
+        if constexpr (requires { v.replayed; })
+          return v.replayed;
+        else
+          return false;
+      },
+      what);
 }
 
 } // namespace rdev::http

@@ -20,6 +20,8 @@ bool is_replay(const outcome& what);
 // `status`, `exit_code`, …, receipts, `complete`: the part that a command's view and its `complete` event share.
 void write_receipt(json::writer& out, const stream_receipt& r);
 void write_project(json::writer& out, const project& p);
+void write_webhook(json::writer& out, const webhook& w);
+void write_delivery(json::writer& out, const delivery& d);
 std::optional<std::int64_t> duration_ms(const std::optional<timestamp>& started, timestamp finished);
 
 } // namespace rdev::http

@@ -10,6 +10,7 @@
 
 #include <algorithm>
 #include <cctype>
+#include <iterator>
 
 namespace rdev::http {
 
@@ -108,7 +109,53 @@ std::string whole_seconds(std::chrono::milliseconds d) {
   return std::to_string(std::max<std::int64_t>(1, std::chrono::ceil<std::chrono::seconds>(d).count()));
 }
 
+// What is wrong with the fields of the head, whatever the route is.
+std::vector<field_problem> problems_of_head(const request& asked) {
+  std::vector<field_problem> out;
+  const auto key = asked.field("idempotency-key");
+  if (asked.has("idempotency-key") && (key.empty() || key.size() > 255 || !visible_ascii(key)))
+    out.push_back({"Idempotency-Key", "must be 1 to 255 visible ASCII characters"});
+  return out;
+}
+
+// What the route makes of the request, or the refusal with all that is wrong with its head, its query and its body.
+answer<operation> operation_of(const request& asked, const parameters& path, const route& where,
+                               std::chrono::seconds max_timeout) {
+  if (where.takes_body() && !asked.body.empty() && !is_json(asked.field("content-type")))
+    return refusal{refusal_code::unsupported_media_type, "the body must be application/json", {}, {}};
+  if (const auto coding = asked.field("content-encoding"); !coding.empty() && coding != "identity")
+    return refusal{refusal_code::unsupported_media_type, "the body must not be compressed", {}, {}};
+  auto problems = problems_of_head(asked);
+  auto query = parse_query(asked.query());
+  if (!query)
+    problems.push_back({"query", "has a % that is not followed by two hexadecimal digits"});
+  if (!query && !where.takes_body()) // what its parameters are is not known
+    return bad_request(std::move(problems));
+  auto made =
+      where.make({path, std::move(query).value_or(parameters{}), asked.body, std::string(asked.field("last-event-id")),
+                  asked.field("accept").find("application/octet-stream") != std::string_view::npos, max_timeout});
+  if (problems.empty())
+    return made;
+  if (!made && made.why().code == refusal_code::bad_request)
+    std::move(made.why().details.begin(), made.why().details.end(), std::back_inserter(problems));
+  return bad_request(std::move(problems));
+}
+
 } // namespace
+
+// What the request brought of secrets, hidden until its line has been logged. Shared with the recipe, which is the
+// first to know them.
+struct request_handler::secrets {
+  std::vector<redactor::registration> hidden;
+
+  void hide(const answer<operation>& made, const redactor& by) {
+    const auto* submission = made ? std::get_if<submit_command>(&*made) : nullptr;
+    if (submission == nullptr)
+      return;
+    for (const auto& one : submission->what.env)
+      hidden.push_back(by.hide(one.value));
+  }
+};
 
 // What was asked. Shared with the recipe, which may run after the reply when the house was late.
 struct request_handler::wish {
@@ -121,6 +168,7 @@ struct request_handler::exchange {
   request_context from;
   const route* where = nullptr;
   std::shared_ptr<const wish> in; // until the reply goes out: an open stream need not keep it
+  std::shared_ptr<secrets> hidden = std::make_shared<secrets>();
   answer_to done;
   clock::time_point began = clock::now();
   std::string key_prefix;
@@ -215,8 +263,7 @@ void request_handler::ask_house(const under_way& x) {
   for (const std::string_view name : {"x-api-key", "idempotency-key"})
     if (!asked.agrees(name))
       return send(x, failure_reply(x, bad_request(std::string(name), "is given more than once, and differently")));
-  const bool body_needed = x->where->takes_body && x->where->operation != "rotateKey";
-  if (body_needed && !asked.framed) {
+  if (x->where->body == body_rule::needed && !asked.framed) {
     auto out = failure_reply(
         x, {refusal_code::length_required, "this route needs a body: send Content-Length or chunks", {}, {}});
     out.close = true; // a body may follow all the same
@@ -230,25 +277,11 @@ void request_handler::ask_house(const under_way& x) {
     wanted.project = path.at("id");
   if (asked.has("idempotency-key") && asked.method == "POST")
     wanted.idempotency = idempotency{std::string(asked.field("idempotency-key")), sha256(asked.body)};
-  wanted.recipe = [in = x->in, where = x->where, limit = config_.max_timeout]() -> answer<operation> {
-    const auto& r = in->asked;
-    if (where->takes_body && !r.body.empty() && !is_json(r.field("content-type")))
-      return refusal{refusal_code::unsupported_media_type, "the body must be application/json", {}, {}};
-    if (const auto coding = r.field("content-encoding"); !coding.empty() && coding != "identity")
-      return refusal{refusal_code::unsupported_media_type, "the body must not be compressed", {}, {}};
-    if (const auto key = r.field("idempotency-key");
-        r.has("idempotency-key") && (key.empty() || key.size() > 255 || !visible_ascii(key)))
-      return bad_request("Idempotency-Key", "must be 1 to 255 visible ASCII characters");
-    auto query = parse_query(r.query());
-    if (!query)
-      return bad_request("query", "has a % that is not followed by two hexadecimal digits");
-    call c{in->path,
-           std::move(*query),
-           r.body,
-           std::string(r.field("last-event-id")),
-           r.field("accept").find("application/octet-stream") != std::string_view::npos,
-           limit};
-    return where->make(c);
+  wanted.recipe = [in = x->in, where = x->where, limit = config_.max_timeout, by = config_.hidden_by, of = x->hidden] {
+    auto made = operation_of(in->asked, in->path, *where, limit);
+    if (by)
+      of->hide(made, *by);
+    return made;
   };
   house_.perform(std::move(wanted), [this, x](api_reply answered) { send(x, reply_to(x, std::move(answered))); });
 }
@@ -256,6 +289,8 @@ void request_handler::ask_house(const under_way& x) {
 reply request_handler::reply_to(const under_way& x, api_reply answered) {
   if (answered.who)
     x->key_prefix = answered.who->key_prefix;
+  else if (!answered.what)
+    x->key_prefix = answered.what.why().key_prefix;
   auto out = answered.what ? success(x, std::move(*answered.what)) : failure_reply(x, answered.what.why());
   if (answered.rate) {
     const auto& r = *answered.rate;
@@ -276,7 +311,7 @@ reply request_handler::success(const under_way& x, outcome what) {
   } else {
     out.status = success_status(what, x->where->operation);
     out.body = render(what, x->from.request_id);
-    if (const auto where = location_of(what); !where.empty())
+    if (const auto where = location_of(what); !where.empty() && out.status != 200) // else nothing was made
       out.fields.emplace_back("Location", where);
     if (is_replay(what))
       out.fields.emplace_back("Idempotency-Replayed", "true");

@@ -7,11 +7,13 @@
 #include "adapters/http/stream_hub.hpp"
 #include "adapters/log.hpp"
 #include "adapters/metrics.hpp"
+#include "adapters/redaction.hpp"
 #include "messages/values/addresses.hpp"
 
 #include <chrono>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <vector>
 
 namespace rdev::http {
@@ -20,6 +22,8 @@ struct handler_config {
   std::vector<ip_network> trusted_proxies;    // whose X-Forwarded-For is believed
   std::chrono::seconds max_timeout{86400};    // longest time-out of a command that may be asked for
   std::chrono::milliseconds heartbeat{15000}; // of event streams
+  // Hides the environment of a command until its request is logged; or none.
+  std::optional<redactor> hidden_by = std::nullopt;
 };
 
 // Thread-safe. Outlives every request that it was given.
@@ -36,6 +40,7 @@ public:
 
 private:
   struct wish;
+  struct secrets;
   struct exchange;
   using under_way = std::shared_ptr<exchange>;
   under_way take_in(const request& asked, const ip_address& peer) const;

@@ -1,10 +1,10 @@
 // The one table of routes, and the one place where a refusal becomes a status code.
 #pragma once
 
+#include "adapters/http/call.hpp"
 #include "messages/values/operations.hpp"
 
-#include <functional>
-#include <map>
+#include <cstdint>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -12,19 +12,9 @@
 
 namespace rdev::http {
 
-using parameters = std::map<std::string, std::string, std::less<>>;
-
-// What the maker of an operation sees: decoded path and query, body, and the header Last-Event-ID.
-struct call {
-  parameters path;
-  parameters query;
-  std::string body;
-  std::string last_event_id;
-  bool wants_bytes = false; // Accept: application/octet-stream
-  std::chrono::seconds max_timeout{86400};
-};
-
 using maker = answer<operation> (*)(const call&);
+
+enum class body_rule : std::uint8_t { none, optional, needed };
 
 struct route {
   std::string_view method;
@@ -32,7 +22,11 @@ struct route {
   std::optional<scope> needed; // none: open, without a key
   std::string_view operation;  // operationId in docs/openapi.yaml
   maker make = nullptr;        // null for open routes
-  bool takes_body = false;
+  body_rule body = body_rule::none;
+
+  [[nodiscard]] bool takes_body() const {
+    return body != body_rule::none;
+  }
 };
 
 const std::vector<route>& routes();

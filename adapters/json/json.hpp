@@ -70,6 +70,9 @@ public:
   [[nodiscard]] double as_number() const;
   [[nodiscard]] bool as_boolean() const;
   [[nodiscard]] std::string text() const;
+  // The one text for this value that RFC 8785 (JSON Canonicalization Scheme) allows. Of numbers that are no integers
+  // the last digit may be another: parse() does not always give the nearest double.
+  [[nodiscard]] std::string canonical() const;
 
   struct impl;
   explicit value(std::shared_ptr<const impl> p);
@@ -77,6 +80,9 @@ public:
 private:
   std::shared_ptr<const impl> impl_;
 };
+
+// Adds a string of valid UTF-8 in quotes, as RFC 8785 writes it.
+void add_canonical_string(std::string& to, std::string_view v);
 
 // Refuses depth over 64, lists over 10000 items, objects over 1000 members, invalid UTF-8 and trailing text; never
 // recurses over the input.

@@ -77,8 +77,8 @@ public:
     return true;
   }
 
-  std::optional<field_problem> objection(const create_project& what) override {
-    return objection_to(what, config_.from);
+  std::vector<field_problem> objections(const create_project& what) override {
+    return objections_to(what, config_.from);
   }
 
   result<bool> create(const create_project& what) override {

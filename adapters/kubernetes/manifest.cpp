@@ -158,47 +158,32 @@ void claim(json::writer& out, const std::string& size, const pod_template& from)
   out.end_object().end_object().end_object().end_object().end_array();
 }
 
-// RFC 3986: `scheme://user:password@host/…`; over https a mere user is mostly a token.
-bool carries_password(std::string_view url) {
-  const auto scheme = url.find("://");
-  if (scheme == std::string_view::npos)
-    return false;
-  const auto rest = url.substr(scheme + 3);
-  const auto authority = rest.substr(0, rest.find('/'));
-  const auto at = authority.rfind('@');
-  if (at == std::string_view::npos)
-    return false;
-  return url.starts_with("https://") || authority.substr(0, at).find(':') != std::string_view::npos;
-}
-
 } // namespace
 
 std::string name_of_project(const std::string& id) {
   return "project-" + id;
 }
 
-std::optional<field_problem> objection_to(const create_project& what, const pod_template& from) {
+std::vector<field_problem> objections_to(const create_project& what, const pod_template& from) {
+  std::vector<field_problem> out;
   const auto& wish = what.pod;
   const auto allows = [](const std::vector<std::string>& patterns, const std::string& text) {
     return std::any_of(patterns.begin(), patterns.end(), [&](const auto& one) { return matches(one, text); });
   };
   if (!wish.image.empty() && !from.images.empty() && !allows(from.images, wish.image))
-    return field_problem{"image", "is none of kubernetes.images"};
+    out.push_back({"image", "is none of kubernetes.images"});
   if (!wish.storage.empty() && from.storage_class.empty())
-    return field_problem{"storage", "needs kubernetes.storage_class: without one the workspace goes with the pod"};
-  if (carries_password(wish.repository))
-    return field_problem{"repository",
-                         "carries a password, which everybody who sees the pod could read: let git find it in a "
-                         "Secret of env_from (GIT_ASKPASS, GIT_CONFIG_…)"};
+    out.push_back({"storage", "needs kubernetes.storage_class: without one the workspace goes with the pod"});
   auto patterns = from.secret_patterns;
   constexpr std::string_view placeholder = "<id>";
   for (auto& one : patterns)
     if (const auto at = one.find(placeholder); at != std::string::npos)
       one.replace(at, placeholder.size(), what.id);
-  for (const auto& name : wish.env_from)
-    if (!allows(patterns, name))
-      return field_problem{"env_from", "'" + name + "' matches none of kubernetes.secret_patterns"};
-  return std::nullopt;
+  for (std::size_t i = 0; i < wish.env_from.size(); ++i)
+    if (!allows(patterns, wish.env_from[i]))
+      out.push_back({"env_from[" + std::to_string(i) + "]",
+                     "'" + wish.env_from[i] + "' matches none of kubernetes.secret_patterns"});
+  return out;
 }
 
 std::string stateful_set(const create_project& what, const pod_template& from) {

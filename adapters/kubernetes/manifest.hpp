@@ -38,7 +38,7 @@ std::string name_of_project(const std::string& id);
 // first process waits for all that end below it.
 std::string stateful_set(const create_project& what, const pod_template& from);
 // What of it is not allowed.
-std::optional<field_problem> objection_to(const create_project& what, const pod_template& from);
+std::vector<field_problem> objections_to(const create_project& what, const pod_template& from);
 std::string replicas(int n); // a merge patch
 
 } // namespace rdev::kubernetes

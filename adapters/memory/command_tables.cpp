@@ -25,8 +25,11 @@ public:
       // An id that is there already would break the one transaction: nothing of it is written. A replay writes none.
       std::vector<submit_receipt> out;
       const auto records_before = t_.idempotency;
-      for (const auto& one : batch)
-        out.push_back(verdict_of(one));
+      for (const auto& one : batch) {
+        const auto in_batch = std::count_if(batch.begin(), batch.begin() + static_cast<std::ptrdiff_t>(out.size()),
+                                            [&](const auto& other) { return other.what.key == one.what.key; });
+        out.push_back(verdict_of(one, static_cast<int>(in_batch)));
+      }
       for (std::size_t i = 0; i < batch.size(); ++i)
         if (out[i].verdict == submit_verdict::created && t_.commands.contains(batch[i].what.id)) {
           t_.idempotency = records_before;
@@ -77,6 +80,8 @@ public:
 
   result<cancel_verdict> cancel(const cancel_order& order) override {
     return t_.call("commands.cancel", 1, [&]() -> result<cancel_verdict> {
+      if (order.by && !t_.key_is_good(*order.by, order.revision))
+        return cancel_verdict::key_changed;
       if (!t_.queue.contains(order.id) && !t_.leases.contains(order.id))
         return t_.results.contains(order.id) ? cancel_verdict::ended : cancel_verdict::not_found;
       const auto project = t_.commands.at(order.id).what.project;
@@ -107,10 +112,20 @@ public:
     });
   }
 
+  result<bool> vouch(const project_change& change, int revision) override {
+    return t_.call("commands.vouch", 1, [&]() -> result<bool> {
+      if (!t_.key_is_good(change.by, revision))
+        return false;
+      t_.add_audit(
+          {change.by, change.actor_name, change.event, change.project, change.project, "allowed", {}, change.from, {}});
+      return true;
+    });
+  }
+
   result<done> record(const project_change& change) override {
     return t_.call("commands.record", 1, [&]() -> result<done> {
       t_.add_audit(
-          {change.by, change.actor_name, change.event, change.project, change.project, "allowed", {}, change.from, {}});
+          {change.by, change.actor_name, change.event, change.project, change.project, "done", {}, change.from, {}});
       t_.add_event(change.event, change.project, std::nullopt, change.by);
       if (change.event == "project.deleted")
         t_.unhealthy.erase(change.project);
@@ -143,9 +158,11 @@ public:
   }
 
 private:
-  submit_receipt verdict_of(const new_command& one) {
-    if (!t_.key_is_good(one.what.key))
-      return {submit_verdict::key_revoked, one.what.id};
+  submit_receipt verdict_of(const new_command& one, int before_it) {
+    if (!t_.key_is_good(one.what.key, one.key_revision))
+      return {submit_verdict::key_changed, one.what.id};
+    if (t_.key_is_full(one.what.key, before_it) && !t_.known(one))
+      return {submit_verdict::key_is_full, one.what.id};
     if (!one.idempotency)
       return {submit_verdict::created, one.what.id};
     const auto& row = t_.claim_idempotency(one.what.family, one.from, *one.idempotency, one.what.id.uuid());

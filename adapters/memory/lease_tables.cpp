@@ -98,11 +98,27 @@ public:
       std::erase_if(t_.nodes, [&](const auto& e) {
         return e.second.expires_at < now - std::chrono::days(1) && !owns_any(e.first);
       });
+      drop_deliveries(now - t_.webhook_retention);
       return done{};
     });
   }
 
 private:
+  // Those of before, and what is left of webhooks that are gone.
+  void drop_deliveries(timestamp before) {
+    const auto gone = [&](const auto& e) { return !t_.webhooks.contains(e.first); };
+    std::erase_if(t_.deliveries, gone);
+    std::erase_if(t_.due, gone);
+    std::erase_if(t_.webhook_leases, gone);
+    for (auto& [webhook, rows] : t_.deliveries)
+      for (auto it = rows.begin(); it != rows.end();) {
+        const bool old = it->second.what.created_at < before;
+        if (old)
+          t_.due[webhook].erase(it->first);
+        it = old ? rows.erase(it) : std::next(it);
+      }
+  }
+
   static bool is_own(const lease_row& row, const node_info& self) {
     return row.node == self.id && row.scope == self.runner_scope;
   }

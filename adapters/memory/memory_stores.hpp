@@ -3,8 +3,11 @@
 #pragma once
 
 #include "adapters/audit_log.hpp"
+#include "adapters/audit_store.hpp"
+#include "adapters/ban_store.hpp"
 #include "adapters/command_store.hpp"
 #include "adapters/key_store.hpp"
+#include "adapters/webhook_store.hpp"
 
 #include <chrono>
 #include <functional>
@@ -31,6 +34,8 @@ struct lease_seen {
 struct audit_row {
   timestamp at{};
   audit_record what;
+  audit_id id;
+  std::uint64_t transaction = 0; // from 1; each record is of its own
 };
 
 struct event_row {
@@ -39,6 +44,8 @@ struct event_row {
   std::optional<std::string> project;
   std::optional<command_id> command;
   std::optional<key_id> key;
+  message_id id;
+  std::string data = "{}";
 };
 
 // When a fault strikes: before anything was written, or after the commit, so that only the answer is lost.
@@ -58,6 +65,7 @@ public:
   // ---- what it is like
   void set_clock(std::function<timestamp()> clock); // the database's; the system's time by default
   void set_idempotency_retention(std::chrono::seconds retention);
+  void set_webhook_retention(std::chrono::seconds retention);
 
   // ---- what goes wrong
   // The next `times` calls of any name fail.
@@ -90,6 +98,11 @@ public:
   // A key as it stands there, whatever its times.
   void put_key(const api_key& key);
   [[nodiscard]] std::optional<api_key> key(const key_id& id) const;
+  // Changes the record in this place of the log, as somebody would who writes into the database.
+  void rewrite_audit(std::size_t place, const std::function<void(audit_record&)>& change);
+  // An event that is committed now.
+  void put_event(const std::string& event, const std::optional<std::string>& project = std::nullopt,
+                 const std::string& data = "{}");
   // A node that counts as alive for a day.
   void put_node(const node_id& id);
   // Takes the command away and its output with it, as retention does.
@@ -111,5 +124,10 @@ std::shared_ptr<command_queries> make_command_queries(std::shared_ptr<world> in)
 std::shared_ptr<lease_store> make_lease_store(std::shared_ptr<world> in);
 std::shared_ptr<key_store> make_key_store(std::shared_ptr<world> in);
 std::shared_ptr<audit_log> make_audit_log(std::shared_ptr<world> in);
+std::shared_ptr<audit_chain_store> make_audit_chain(std::shared_ptr<world> in);
+std::shared_ptr<audit_reader> make_audit_reader(std::shared_ptr<world> in);
+std::shared_ptr<ban_store> make_ban_store(std::shared_ptr<world> in);
+std::shared_ptr<webhook_registry> make_webhook_registry(std::shared_ptr<world> in);
+std::shared_ptr<webhook_outbox> make_webhook_outbox(std::shared_ptr<world> in);
 
 } // namespace rdev::memory

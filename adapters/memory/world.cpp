@@ -29,9 +29,25 @@ std::optional<failure> tables::strikes(std::string_view name, moment when) {
   return std::nullopt;
 }
 
-bool tables::key_is_good(const key_id& id) const {
+bool tables::key_is_good(const key_id& id, int revision) const {
   const auto found = keys.find(id);
-  return found != keys.end() && found->second.active(clock());
+  return found != keys.end() && found->second.active(clock()) && found->second.revision == revision;
+}
+
+bool tables::key_is_full(const key_id& id, int more) const {
+  const auto found = keys.find(id);
+  if (found == keys.end() || !found->second.concurrency_limit)
+    return false;
+  const auto open = std::count_if(commands.begin(), commands.end(),
+                                  [&](const auto& e) { return e.second.key == id && !results.contains(e.first); });
+  return open + more >= *found->second.concurrency_limit;
+}
+
+bool tables::known(const new_command& one) const {
+  if (!one.idempotency)
+    return false;
+  const auto found = idempotency.find(scope_of(one.what.family, one.from, *one.idempotency));
+  return found != idempotency.end() && found->second.expires_at >= clock();
 }
 
 std::uint64_t tables::stored_bytes(const command_id& id, stream which) const {
@@ -59,13 +75,41 @@ lease tables::lease_of(const command_id& id) const {
   return out;
 }
 
+// The pretended time may be long ago, of which the maker of ids knows nothing.
+static audit_id id_of(timestamp at) {
+  auto bytes = audit_id::make().bytes();
+  auto ms = std::chrono::floor<std::chrono::milliseconds>(at).time_since_epoch().count();
+  for (std::size_t i = 6; i-- > 0; ms >>= 8)
+    bytes.at(i) = static_cast<std::uint8_t>(ms & 0xff);
+  return audit_id(bytes);
+}
+
 void tables::add_audit(audit_record row) {
-  audit.push_back({clock(), std::move(row)});
+  const auto at = clock();
+  audit.push_back({at, std::move(row), id_of(at), ++last_transaction});
 }
 
 void tables::add_event(std::string event, std::optional<std::string> project, std::optional<command_id> command,
-                       std::optional<key_id> key) {
-  events.push_back({clock(), std::move(event), std::move(project), command, key});
+                       std::optional<key_id> key, std::string data) {
+  events.push_back({clock(), std::move(event), std::move(project), command, key, message_id::make(), std::move(data)});
+}
+
+bool tables::node_lives(const node_id& id) const {
+  const auto found = nodes.find(id);
+  return found != nodes.end() && found->second.expires_at > clock();
+}
+
+delivery_id tables::add_delivery(webhook_row& to, std::size_t event) {
+  delivery one;
+  one.id = delivery_id::make();
+  one.webhook = to.what.id;
+  one.event = events[event].event;
+  one.message = events[event].id;
+  one.sequence = ++to.sequence;
+  one.created_at = clock();
+  deliveries[to.what.id][one.id] = {one, event};
+  due[to.what.id][one.id] = {one.created_at};
+  return one.id;
 }
 
 idempotency_scope scope_of(const key_id& family, const request_context& from, const rdev::idempotency& key) {
@@ -94,6 +138,11 @@ void world::set_clock(std::function<timestamp()> clock) {
 void world::set_idempotency_retention(std::chrono::seconds retention) {
   std::lock_guard guard(tables_->mutex);
   tables_->idempotency_retention = retention;
+}
+
+void world::set_webhook_retention(std::chrono::seconds retention) {
+  std::lock_guard guard(tables_->mutex);
+  tables_->webhook_retention = retention;
 }
 
 void world::fail_next(fault what, int times) {
@@ -212,6 +261,16 @@ std::optional<api_key> world::key(const key_id& id) const {
   std::lock_guard guard(tables_->mutex);
   const auto found = tables_->keys.find(id);
   return found == tables_->keys.end() ? std::nullopt : std::optional(found->second);
+}
+
+void world::rewrite_audit(std::size_t place, const std::function<void(audit_record&)>& change) {
+  std::lock_guard guard(tables_->mutex);
+  change(tables_->audit.at(place).what);
+}
+
+void world::put_event(const std::string& event, const std::optional<std::string>& project, const std::string& data) {
+  std::lock_guard guard(tables_->mutex);
+  tables_->add_event(event, project, std::nullopt, std::nullopt, data);
 }
 
 void world::put_node(const node_id& id) {

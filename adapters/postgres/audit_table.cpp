@@ -17,26 +17,26 @@ SELECT * FROM unnest($1::uuid[], $2::text[], $3::text[], $4::text[], $5::text[],
 class audit_table final : public audit_log {
 public:
   explicit audit_table(const store_config& config)
-      : session_(config.conninfo, {{"append", append_sql}}, config.breakers) {
+      : audited_(config.audited), session_(config.conninfo, {{"append", append_sql}}, config.breakers) {
   }
 
   result<done> append(std::span<const audit_record> batch) override {
     std::array<array_literal, 11> c;
     for (const auto& r : batch) {
       c[0].add(r.actor ? std::optional(r.actor->uuid()) : std::nullopt);
-      c[1].add(std::string_view(r.actor_name));
+      c[1].add(std::string_view(clean(r.actor_name)));
       c[2].add(std::string_view(r.action));
-      c[3].add(std::string_view(r.target));
+      c[3].add(std::string_view(clean(r.target)));
       c[4].add(r.project);
       c[5].add(std::string_view(r.outcome));
       c[6].add(std::string_view(r.reason));
       c[7].add(std::string_view(r.from.client_ip));
-      c[8].add(std::string_view(r.from.request_id));
-      c[9].add(std::string_view(r.from.trace_id));
+      c[8].add(std::string_view(clean(r.from.request_id)));
+      c[9].add(std::string_view(clean(r.from.trace_id)));
       json::writer detail;
       detail.begin_object();
       for (const auto& [name, value] : r.detail)
-        detail.key(name).string(value);
+        detail.key(name).string(clean(value));
       detail.end_object();
       c[10].add(std::string_view(detail.take()));
     }
@@ -48,6 +48,11 @@ public:
   }
 
 private:
+  [[nodiscard]] std::string clean(const std::string& text) const {
+    return cleaned(audited_.get(), text);
+  }
+
+  std::shared_ptr<const censor> audited_; // or none
   session session_;
 };
 

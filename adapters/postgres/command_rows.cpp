@@ -30,6 +30,29 @@ std::string spec_of(const submission& what) {
   return out.take();
 }
 
+std::optional<std::string> clean_spec_of(const submission& what, const censor* by) {
+  if (by == nullptr)
+    return std::nullopt;
+  submission clean;
+  bool hidden = false;
+  const auto clean_text = [&](const std::string& text) {
+    auto out = by->redact(text);
+    hidden = hidden || out;
+    return std::move(out).value_or(text);
+  };
+  if (what.script)
+    clean.script = clean_text(*what.script);
+  for (const auto& one : what.argv)
+    clean.argv.push_back(clean_text(one));
+  clean.prompt = clean_text(what.prompt);
+  clean.workdir = clean_text(what.workdir);
+  if (!hidden)
+    return std::nullopt;
+  for (const auto& one : what.env)
+    clean.env.push_back({one.name, {}});
+  return spec_of(clean);
+}
+
 std::string sealed_env(const command& c, sealer& seal) {
   if (c.what.env.empty())
     return {};

@@ -1,16 +1,20 @@
 // Commands as rows, there and back. For this folder only.
 #pragma once
 
+#include "adapters/censor.hpp"
 #include "adapters/crypto.hpp"
 #include "adapters/postgres/session.hpp"
 #include "messages/values/operations.hpp"
 
+#include <optional>
 #include <string>
 
 namespace rdev::postgres {
 
 // script, argv, prompt, workdir and the names of env, as JSON text for column `spec`.
 std::string spec_of(const submission& what);
+// The same for an audit record, without secrets; none: there are none in it.
+std::optional<std::string> clean_spec_of(const submission& what, const censor* by);
 // The values of env, sealed for their row; empty when there are none.
 std::string sealed_env(const command& c, sealer& seal);
 

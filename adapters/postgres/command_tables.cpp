@@ -4,6 +4,7 @@
 #include "adapters/postgres/stores.hpp"
 
 #include <array>
+#include <set>
 
 namespace rdev::postgres {
 
@@ -13,17 +14,25 @@ namespace {
 // twin that was not visible to this statement's snapshot; within the batch the first of several twins counts.
 const std::string submit_sql = R"sql(
 WITH input AS MATERIALIZED (
-  SELECT u.*, k.id IS NOT NULL AS key_good, clock_timestamp() AS now
+  SELECT u.*, k.id IS NOT NULL AS key_good, k.concurrency_limit, clock_timestamp() AS now
     FROM unnest($1::uuid[], $2::text[], $3::uuid[], $4::uuid[], $5::text[], $6::smallint[], $7::int[], $8::jsonb[],
                 $9::bytea[], $10::text[], $11::text[], $12::text[], $13::text[], $14::bytea[], $15::bytea[],
-                $17::uuid[], $18::uuid[], $19::text[])
+                $17::uuid[], $18::uuid[], $19::text[], $20::int[], $21::jsonb[])
          WITH ORDINALITY AS u(id, project, key_id, family, type, priority, timeout_s, spec, env, actor, client_ip,
-                              request_id, trace_id, scope_hash, digest, audit_id, event_id, scope, ord)
-    LEFT JOIN api_keys k ON k.id = u.key_id AND k.revoked_at IS NULL
+                              request_id, trace_id, scope_hash, digest, audit_id, event_id, scope, revision, clean_spec, ord)
+    LEFT JOIN api_keys k ON k.id = u.key_id AND k.revoked_at IS NULL AND k.revision = u.revision
                         AND (k.expires_at IS NULL OR k.expires_at > clock_timestamp())
+), over AS MATERIALIZED (
+  SELECT n.ord FROM (
+    SELECT i.ord, i.key_id, i.concurrency_limit, row_number() OVER (PARTITION BY i.key_id ORDER BY i.ord) AS rank
+      FROM input i
+     WHERE i.key_good AND i.concurrency_limit IS NOT NULL
+       AND NOT EXISTS (SELECT 1 FROM idempotency r WHERE r.family = i.family AND r.scope_hash = i.scope_hash
+                          AND r.expires_at >= statement_timestamp())) AS n
+   WHERE n.rank + (SELECT count(*) FROM key_slot s WHERE s.key_id = n.key_id) > n.concurrency_limit
 ), first AS (
   SELECT DISTINCT ON (family, scope_hash) family, scope_hash, digest, id, now FROM input
-   WHERE scope_hash IS NOT NULL AND key_good ORDER BY family, scope_hash, ord
+   WHERE scope_hash IS NOT NULL AND key_good AND ord NOT IN (SELECT ord FROM over) ORDER BY family, scope_hash, ord
 ), idem AS (
   INSERT INTO idempotency AS i (family, scope_hash, body_digest, resource, expires_at)
   SELECT family, scope_hash, digest, id::text, now + $16::interval FROM first
@@ -35,6 +44,7 @@ WITH input AS MATERIALIZED (
 ), outcome AS MATERIALIZED (
   SELECT n.*, coalesce(m.resource, n.id::text) AS resource,
          CASE WHEN NOT n.key_good THEN 3
+              WHEN n.ord IN (SELECT ord FROM over) THEN 4
               WHEN n.scope_hash IS NULL OR m.resource = n.id::text THEN 0
               WHEN m.body_digest = n.digest THEN 1
               ELSE 2 END AS verdict
@@ -42,6 +52,8 @@ WITH input AS MATERIALIZED (
 ), made AS (SELECT * FROM outcome WHERE verdict = 0 ORDER BY ord), c AS (
   INSERT INTO command (id, project, key_id, family, type, priority, timeout_s, created_at, spec)
   SELECT id, project, key_id, family, type, priority, timeout_s, now, spec FROM made
+), slot AS (
+  INSERT INTO key_slot (command_id, key_id) SELECT id, key_id FROM made WHERE concurrency_limit IS NOT NULL
 ), s AS (
   INSERT INTO command_secret (command_id, env) SELECT id, env FROM made WHERE env IS NOT NULL
 ), q AS (
@@ -51,7 +63,9 @@ WITH input AS MATERIALIZED (
 ), a AS (
   INSERT INTO audit_log (id, actor_key, actor_name, action, target, project, outcome, client_ip, request_id, trace_id, detail)
   SELECT audit_id, key_id, actor, 'command.submit', id::text, project, 'allowed', client_ip, request_id, trace_id,
-         spec || jsonb_build_object('type', type, 'priority', priority, 'timeout_s', timeout_s) FROM made
+         coalesce(clean_spec, spec) || jsonb_build_object('type', type, 'priority', priority, 'timeout_s', timeout_s,
+                                    'spec_sha256', CASE WHEN clean_spec IS NULL THEN encode(sha256(convert_to(spec::text, 'UTF8')), 'hex') END)
+    FROM made
 ), e AS (
   INSERT INTO event (id, event, project, command_id, key_id, data)
   SELECT event_id, 'command.queued', project, id, key_id, jsonb_build_object('type', type) FROM made
@@ -64,9 +78,9 @@ const std::string complete_sql = R"sql(
 WITH input AS MATERIALIZED (
   SELECT u.* FROM unnest($1::uuid[], $2::bigint[], $3::text[], $4::text[], $5::int[], $6::text[], $7::int[], $8::bigint[],
                          $9::text[], $10::bigint[], $11::bigint[], $12::text[], $13::bigint[], $14::boolean[],
-                         $15::bigint[])
+                         $15::bigint[], $16::text[])
          WITH ORDINALITY AS u(id, token, status, reason, exit_code, signal, survivors, out_bytes, out_sha256, out_total,
-                              err_bytes, err_sha256, err_total, complete, ended_ago, ord)
+                              err_bytes, err_sha256, err_total, complete, ended_ago, clean_reason, ord)
 ), held AS MATERIALIZED (
   SELECT i.*, l.project, l.started_at,
          greatest(l.started_at, clock_timestamp() - coalesce(i.ended_ago, 0) * interval '1 millisecond') AS finished_at
@@ -74,6 +88,7 @@ WITH input AS MATERIALIZED (
    WHERE l.command_id = ANY ($1::uuid[]) ORDER BY l.command_id FOR UPDATE OF l
 ), gone AS (DELETE FROM lease l USING held h WHERE l.command_id = h.id), unsealed AS (
   DELETE FROM command_secret s USING held h WHERE s.command_id = h.id
+), freed AS (DELETE FROM key_slot s USING held h WHERE s.command_id = h.id
 ), r AS (
   INSERT INTO command_result (command_id, project, status, reason, exit_code, signal, survivors, started_at, finished_at,
                               out_bytes, out_sha256, out_total, err_bytes, err_sha256, err_total, complete, token)
@@ -82,8 +97,11 @@ WITH input AS MATERIALIZED (
 ), a AS (
   INSERT INTO audit_log (actor_name, action, target, project, outcome, reason, detail)
   SELECT 'system', 'command.end', id::text, project, 'done', status,
-         jsonb_build_object('exit_code', exit_code, 'signal', signal, 'reason', reason, 'stdout_sha256', out_sha256,
-                            'stderr_sha256', err_sha256, 'complete', complete) FROM held
+         jsonb_build_object('started_at', to_char(started_at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"'),
+                            'finished_at', to_char(finished_at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"'),
+                            'exit_code', exit_code, 'signal', signal, 'reason', clean_reason, 'stdout_sha256', out_sha256,
+                            'stdout_bytes', out_bytes, 'stdout_total_bytes', out_total, 'stderr_sha256', err_sha256,
+                            'stderr_bytes', err_bytes, 'stderr_total_bytes', err_total, 'complete', complete) FROM held
 ), e AS (
   INSERT INTO event (event, project, command_id, data)
   SELECT 'command.' || status, project, id,
@@ -102,10 +120,16 @@ const std::string claimed_sql =
     " FROM lease l JOIN command c ON c.id = l.command_id "
     "LEFT JOIN command_secret s ON s.command_id = l.command_id WHERE l.command_id = ANY ($1::uuid[]) ORDER BY l.token";
 
+const std::string vouch_sql = R"sql(
+INSERT INTO audit_log (actor_key, actor_name, action, target, project, outcome, client_ip, request_id, trace_id)
+SELECT k.id, $2, $3, $4, $4, 'allowed', $5, $6, $7 FROM api_keys k
+ WHERE k.id = $1 AND k.revision = $8 AND k.revoked_at IS NULL
+   AND (k.expires_at IS NULL OR k.expires_at > clock_timestamp()))sql";
+
 const std::string record_sql = R"sql(
 WITH a AS (
   INSERT INTO audit_log (actor_key, actor_name, action, target, project, outcome, client_ip, request_id, trace_id)
-  VALUES ($1, $2, $3, $4, $4, 'allowed', $5, $6, $7)
+  VALUES ($1, $2, $3, $4, $4, 'done', $5, $6, $7)
 ), e AS (INSERT INTO event (event, project, key_id) VALUES ($3, $4, $1)), i AS (
   INSERT INTO idempotency (family, scope_hash, body_digest, resource, expires_at)
   SELECT k.family, $8::bytea, $9::bytea, $4, clock_timestamp() + $10::interval FROM api_keys k
@@ -131,10 +155,12 @@ const statements prepared{
     {"complete", complete_sql},
     {"claim", claim_sql},
     {"claimed", claimed_sql},
+    {"vouch", vouch_sql},
     {"record", record_sql},
     {"observe", observe_sql},
+    {"lock_slots", "SELECT pg_advisory_xact_lock(hashtextextended($1, 7233960003))"},
     {"existing", "SELECT id FROM command WHERE id = ANY ($1::uuid[])"},
-    {"cancel", "SELECT rdev_cancel($1, $2, $3, $4, $5, $6, $7)"},
+    {"cancel", "SELECT rdev_cancel($1, $2, $3, $4, $5, $6, $7, $8)"},
     {"find_idempotent", "SELECT resource, body_digest FROM idempotency WHERE family = $1 AND scope_hash = $2::bytea "
                         "AND expires_at > clock_timestamp()"},
 };
@@ -146,20 +172,30 @@ public:
   }
 
   result<std::vector<submit_receipt>> submit(std::span<const new_command> batch) override {
-    std::array<array_literal, 18> column;
+    std::array<array_literal, 20> column;
     for (const auto& one : batch)
       add_row(column, one);
-    std::array<std::string, 18> text;
+    std::array<std::string, 20> text;
     for (std::size_t i = 0; i < column.size(); ++i)
       text.at(i) = column.at(i).text();
-    return session_.single(effect::writes, [&](pqxx::transaction_base& tx) {
+    const auto write = [&](pqxx::transaction_base& tx) {
       const auto rows = tx.exec_prepared("submit", text[0], text[1], text[2], text[3], text[4], text[5], text[6],
                                          text[7], text[8], text[9], text[10], text[11], text[12], text[13], text[14],
-                                         interval_of(config_.idempotency_retention), text[15], text[16], text[17]);
+                                         interval_of(config_.idempotency_retention), text[15], text[16], text[17],
+                                         text[18], text[19]);
       std::vector<submit_receipt> out;
       for (const auto& row : rows)
         out.push_back({static_cast<submit_verdict>(row[1].as<int>()), *command_id::from_uuid(row[0].c_str())});
       return out;
+    };
+    const auto counted = keys_with_slots(batch);
+    if (counted.empty())
+      return session_.single(effect::writes, write);
+    // One at a time for each of these keys, so that what is counted is all there is.
+    return session_.transact([&](pqxx::transaction_base& tx) {
+      for (const auto& key : counted)
+        tx.exec_prepared("lock_slots", key);
+      return write(tx);
     });
   }
 
@@ -214,15 +250,16 @@ public:
   }
 
   result<std::vector<bool>> complete(std::span<const completion> batch) override {
-    std::array<array_literal, 15> column;
+    std::array<array_literal, 16> column;
     for (const auto& one : batch)
       add_row(column, one);
-    std::array<std::string, 15> text;
+    std::array<std::string, 16> text;
     for (std::size_t i = 0; i < column.size(); ++i)
       text.at(i) = column.at(i).text();
     return session_.single(effect::writes, [&](pqxx::transaction_base& tx) {
-      const auto rows = tx.exec_prepared("complete", text[0], text[1], text[2], text[3], text[4], text[5], text[6],
-                                         text[7], text[8], text[9], text[10], text[11], text[12], text[13], text[14]);
+      const auto rows =
+          tx.exec_prepared("complete", text[0], text[1], text[2], text[3], text[4], text[5], text[6], text[7], text[8],
+                           text[9], text[10], text[11], text[12], text[13], text[14], text[15]);
       std::vector<bool> out;
       for (const auto& row : rows)
         out.push_back(row[1].as<bool>());
@@ -235,12 +272,13 @@ public:
     return session_.single(effect::writes, [&](pqxx::transaction_base& tx) {
       const auto row = tx.exec_prepared1(
           "cancel", order.id.uuid(), order.reason == cancel_reason::timeout ? "timeout" : "user", or_null(by),
-          order.actor_name, order.from.client_ip, order.from.request_id, order.from.trace_id);
+          order.actor_name, order.from.client_ip, order.from.request_id, order.from.trace_id, order.revision);
       const std::string_view verdict = row[0].c_str();
-      return verdict == "never_ran"   ? cancel_verdict::never_ran
-             : verdict == "requested" ? cancel_verdict::requested
-             : verdict == "ended"     ? cancel_verdict::ended
-                                      : cancel_verdict::not_found;
+      return verdict == "never_ran"     ? cancel_verdict::never_ran
+             : verdict == "requested"   ? cancel_verdict::requested
+             : verdict == "ended"       ? cancel_verdict::ended
+             : verdict == "key_changed" ? cancel_verdict::key_changed
+                                        : cancel_verdict::not_found;
     });
   }
 
@@ -256,6 +294,14 @@ public:
                        change.from.client_ip, change.from.request_id, change.from.trace_id, or_null(scope),
                        or_null(digest), interval_of(config_.idempotency_retention));
       return done{};
+    });
+  }
+
+  result<bool> vouch(const project_change& change, int revision) override {
+    return session_.single(effect::writes, [&](pqxx::transaction_base& tx) {
+      return tx.exec_prepared("vouch", change.by.uuid(), change.actor_name, change.event, change.project,
+                              change.from.client_ip, change.from.request_id, change.from.trace_id, revision)
+                 .affected_rows() > 0;
     });
   }
 
@@ -281,7 +327,15 @@ private:
     return config_.sealer->mac(as_bytes(key.body_digest));
   }
 
-  void add_row(std::array<array_literal, 18>& column, const new_command& one) {
+  static std::set<std::string> keys_with_slots(std::span<const new_command> batch) {
+    std::set<std::string> out; // in one order for all lanes, so that none waits for the other in turn
+    for (const auto& one : batch)
+      if (one.key_has_slots)
+        out.insert(one.what.key.uuid());
+    return out;
+  }
+
+  void add_row(std::array<array_literal, 20>& column, const new_command& one) {
     const auto& what = one.what.what;
     column[0].add(std::string_view(one.what.id.uuid()));
     column[1].add(std::string_view(what.project));
@@ -310,9 +364,11 @@ private:
     column[15].add(std::string_view(to_uuid_text(new_uuid_v7())));
     column[16].add(std::string_view(to_uuid_text(new_uuid_v7())));
     column[17].add(std::string_view(one.scope));
+    column[18].add_number(one.key_revision);
+    column[19].add(clean_spec_of(what, config_.audited.get()));
   }
 
-  static void add_row(std::array<array_literal, 15>& column, const completion& one) {
+  void add_row(std::array<array_literal, 16>& column, const completion& one) const {
     const auto& r = one.result;
     column[0].add(std::string_view(one.id.uuid()));
     column[1].add_number(one.token);
@@ -329,6 +385,7 @@ private:
     column[12].add_number(static_cast<std::int64_t>(r.err.total_bytes));
     column[13].add(std::string_view(r.complete ? "t" : "f"));
     one.ended_ago ? column[14].add_number(one.ended_ago->count()) : column[14].add_null();
+    column[15].add(r.reason ? std::optional(cleaned(config_.audited.get(), *r.reason)) : std::nullopt);
   }
 
   static completion lost_for(const lease& one) {

@@ -8,6 +8,7 @@
 #include <sys/eventfd.h>
 
 #include <array>
+#include <charconv>
 #include <thread>
 
 namespace rdev::postgres {
@@ -15,10 +16,22 @@ namespace rdev::postgres {
 namespace {
 
 using std::chrono::milliseconds;
-using changed_key = std::function<void(const std::optional<key_id>&)>;
+using changed_key = std::function<void(const key_news&)>;
 
 constexpr milliseconds first_pause(200);
 constexpr milliseconds longest_pause(5'000);
+
+// `<uuid>[ <epoch>[ revoked]]`
+key_news news_from(std::string_view payload) {
+  key_news out{key_id::from_uuid(payload.substr(0, payload.find(' '))), {}, payload.ends_with(" revoked")};
+  if (const auto blank = payload.find(' '); blank != std::string_view::npos) {
+    std::int64_t epoch = 0;
+    const auto* first = payload.data() + blank + 1;
+    if (std::from_chars(first, payload.data() + payload.size(), epoch).ec == std::errc{})
+      out.epoch = epoch;
+  }
+  return out;
+}
 
 class receiver final : public pqxx::notification_receiver {
 public:
@@ -26,7 +39,7 @@ public:
       : notification_receiver(c, "rdev_keys"), changed_(changed) {
   }
   void operator()(const std::string& payload, int) override {
-    changed_(key_id::from_uuid(payload));
+    changed_(news_from(payload));
   }
 
 private:
@@ -56,7 +69,7 @@ private:
       try {
         pqxx::connection c(with_timeouts(conninfo_));
         const receiver here(c, changed_);
-        changed_(std::nullopt);
+        changed_({});
         pause = first_pause;
         while (!stop.stop_requested()) {
           wait(c.sock(), milliseconds(-1));
@@ -86,8 +99,8 @@ private:
 
 } // namespace
 
-std::unique_ptr<key_feed> follow_keys(const store_config& config,
-                                      std::function<void(const std::optional<key_id>&)> changed, rdev::log& log) {
+std::unique_ptr<key_feed> follow_keys(const store_config& config, std::function<void(const key_news&)> changed,
+                                      rdev::log& log) {
   return std::make_unique<listening>(config.conninfo, std::move(changed), log);
 }
 

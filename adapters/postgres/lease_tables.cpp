@@ -131,10 +131,12 @@ public:
       tx.exec("SELECT rdev_make_partitions()");
       tx.exec_params("SELECT rdev_drop_partitions('output_chunk', $1::interval)",
                      interval_of(config_.output_retention));
-      for (const auto* table : {"command", "command_result", "audit_log", "event"})
+      for (const auto* table : {"command", "command_result", "event"})
         tx.exec_params("SELECT rdev_drop_partitions($1, $2::interval)", table, interval_of(config_.record_retention));
+      tx.exec_params("SELECT rdev_drop_deliveries($1::interval, 10000)", interval_of(config_.webhook_retention));
       tx.exec("DELETE FROM idempotency WHERE ctid = ANY (ARRAY(SELECT ctid FROM idempotency "
               "WHERE expires_at < clock_timestamp() LIMIT 10000))");
+      tx.exec("DELETE FROM ban WHERE until < clock_timestamp() - interval '2 days'");
       tx.exec("DELETE FROM node WHERE expires_at < clock_timestamp() - interval '1 day' "
               "AND NOT EXISTS (SELECT 1 FROM lease l WHERE l.node_id = node.id)");
       return done{};

@@ -8,17 +8,29 @@ namespace rdev::postgres {
 namespace {
 
 constexpr const char* lock_sql = "SELECT pg_advisory_lock(7233960000)";
-constexpr const char* table_sql = "CREATE TABLE IF NOT EXISTS schema_migrations (version int PRIMARY KEY, name text "
+constexpr const char* there_sql = "SELECT to_regclass('schema_migrations') IS NOT NULL, current_user, "
+                                  "coalesce(has_schema_privilege(current_schema(), 'CREATE'), false)";
+constexpr const char* table_sql = "CREATE TABLE schema_migrations (version int PRIMARY KEY, name text "
                                   "NOT NULL, checksum text NOT NULL, "
                                   "applied_at timestamptz NOT NULL DEFAULT clock_timestamp())";
 
 int apply_missing(pqxx::connection& c) {
   pqxx::nontransaction look(c);
   look.exec(lock_sql);
-  look.exec(table_sql);
+  const auto& known = all_migrations();
+  const auto schema = look.exec1(there_sql);
+  const auto must_own = [&](std::size_t version) {
+    if (!schema[2].as<bool>())
+      throw std::runtime_error("the schema has version " + std::to_string(version) + ", this program needs " +
+                               std::to_string(known.back().version) + ", and the role \"" + schema[1].c_str() +
+                               "\" may not change it: run `rdev-api migrate` as the owner of the tables");
+  };
+  if (!schema[0].as<bool>()) {
+    must_own(0);
+    look.exec(table_sql);
+  }
   const auto there = look.exec("SELECT version, checksum FROM schema_migrations ORDER BY version");
   look.commit();
-  const auto& known = all_migrations();
   for (const auto& row : there) {
     const auto version = row[0].as<int>();
     if (version > known.back().version)
@@ -28,6 +40,8 @@ int apply_missing(pqxx::connection& c) {
     if (to_hex(sha256(known.at(static_cast<std::size_t>(version - 1)).sql)) != row[1].c_str())
       throw std::runtime_error("migration " + std::to_string(version) + " was applied with another text");
   }
+  if (there.size() < known.size())
+    must_own(there.size());
   for (auto i = there.size(); i < known.size(); ++i) {
     pqxx::work tx(c);
     tx.exec("SET LOCAL client_min_messages = warning");

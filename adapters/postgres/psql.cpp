@@ -9,6 +9,7 @@
 #include <cstring>
 #include <filesystem>
 #include <memory>
+#include <string_view>
 
 namespace rdev::postgres {
 
@@ -32,12 +33,23 @@ struct free_options {
     PQconninfoFree(options);
   }
 };
+using options_of = std::unique_ptr<PQconninfoOption, free_options>;
 
 } // namespace
 
+secret password_of(const std::string& conninfo) {
+  char* error = nullptr;
+  const options_of options(PQconninfoParse(conninfo.c_str(), &error));
+  PQfreemem(error);
+  for (const auto* option = options.get(); option != nullptr && option->keyword != nullptr; ++option)
+    if (std::string_view(option->keyword) == "password" && option->val != nullptr)
+      return secret(option->val);
+  return {};
+}
+
 std::string become_psql(const std::string& conninfo, const std::vector<std::string>& arguments) {
   char* error = nullptr;
-  const std::unique_ptr<PQconninfoOption, free_options> options(PQconninfoParse(conninfo.c_str(), &error));
+  const options_of options(PQconninfoParse(conninfo.c_str(), &error));
   if (!options) {
     const std::string why = error != nullptr ? error : "out of memory";
     PQfreemem(error);

@@ -1,5 +1,7 @@
 #pragma once
 
+#include "messages/values/secret.hpp"
+
 #include <string>
 #include <vector>
 
@@ -8,5 +10,8 @@ namespace rdev::postgres {
 // Becomes `psql` on this database, with `arguments`. The connection's settings reach it by environment, so that no
 // password stands in its argv. Returns only when that fails: what went wrong.
 std::string become_psql(const std::string& conninfo, const std::vector<std::string>& arguments);
+
+// Of libpq keywords or a URL; empty if there is none in it.
+secret password_of(const std::string& conninfo);
 
 } // namespace rdev::postgres

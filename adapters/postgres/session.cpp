@@ -1,5 +1,8 @@
 #include "adapters/postgres/session.hpp"
 
+#include <algorithm>
+#include <array>
+
 namespace rdev::postgres {
 
 namespace {
@@ -11,6 +14,13 @@ constexpr const char* session_settings =
     "SET statement_timeout = '5s'; SET lock_timeout = '1s'; SET idle_in_transaction_session_timeout = '2s'; "
     "SET bytea_output = 'hex'; SET timezone = 'UTC'; SET plan_cache_mode = 'force_generic_plan'; "
     "SET jit = off"; // generic plans over many partitions look dear enough to compile, which takes longer than they do
+
+// Not a fault of a statement, but of what it has met: a database that only reads, a table that is gone or locked away
+// from us, a partition, check or trigger that somebody has put there or taken away. It may be mended while we wait.
+bool was_changed_by_others(std::string_view state) {
+  constexpr std::array<std::string_view, 6> states{"25006", "42501", "42P01", "23514", "P0001", "55000"};
+  return std::find(states.begin(), states.end(), state) != states.end();
+}
 
 } // namespace
 
@@ -81,6 +91,8 @@ failure session::translate(bool committing) {
       return {fault::no_space, e.what()};
     if (state.starts_with("40") || state == "55P03" || state == "57014" || state.starts_with("53") || state == "25P03")
       return {fault::unavailable, e.what()}; // conflict, lock or statement time-out, out of resources
+    if (was_changed_by_others(state))
+      return {fault::unavailable, "SQLSTATE " + state + ": " + e.what()};
     return {fault::internal, "SQLSTATE " + state + ": " + e.what()};
   } catch (const std::exception& e) {
     connection_.reset();

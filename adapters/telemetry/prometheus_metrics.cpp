@@ -53,8 +53,16 @@ public:
   explicit prometheus_metrics(std::string_view version) {
     for (const auto* reason : {"unauthorized", "key_revoked", "key_expired", "ip_not_allowed"})
       auth_failures_.Add({{"reason", reason}});
-    for (const auto* field : {"key", "address", "global", "ban"})
+    for (const auto* field : {"key", "address", "global", "ban"}) {
       limited_.Add({{"field", field}});
+      would_limit_.Add({{"field", field}});
+    }
+    for (const auto kind : all_anomaly_kinds)
+      anomalies_.Add({{"kind", std::string(name_of(kind))}});
+    for (const auto* outcome : {"delivered", "retry", "failed", "disabled"})
+      deliveries_.Add({{"outcome", outcome}});
+    for (const auto* where : {"log", "audit"})
+      redactions_.Add({{"where", where}});
     for (const auto p : {priority::critical, priority::high, priority::normal, priority::low})
       depth_.at(static_cast<std::size_t>(p)) = &queue_depth_.Add({{"priority", std::string(name_of(p))}});
     gauge("rdev_build_info", "Version of this program; always 1.").Add({{"version", std::string(version)}}).Set(1);
@@ -91,6 +99,15 @@ public:
   void rate_limited(std::string_view field) override {
     limited_.Add({{"field", std::string(field)}}).Increment();
   }
+  void would_limit(std::string_view field) override {
+    would_limit_.Add({{"field", std::string(field)}}).Increment();
+  }
+  void locked_out(bool in_shadow) override {
+    (in_shadow ? lockouts_in_shadow_ : lockouts_).Increment();
+  }
+  void anomaly_seen(anomaly_kind kind) override {
+    anomalies_.Add({{"kind", std::string(name_of(kind))}}).Increment();
+  }
 
   void command_ended(std::string_view project, command_type type, command_status status,
                      std::chrono::milliseconds took) override {
@@ -116,6 +133,13 @@ public:
     output_.Increment(static_cast<double>(bytes));
   }
 
+  void webhook_attempted(std::string_view outcome) override {
+    deliveries_.Add({{"outcome", std::string(outcome)}}).Increment();
+  }
+  void webhooks_pending(std::int64_t deliveries) override {
+    waiting_deliveries_.Set(static_cast<double>(deliveries));
+  }
+
   void dependency(std::string_view name, bool up) override {
     dependencies_.Add({{"name", std::string(name)}}).Set(up ? 1 : 0);
   }
@@ -138,6 +162,9 @@ public:
   }
   void actor_restarted(std::string_view name) override {
     restarts_.Add({{"actor", std::string(name)}}).Increment();
+  }
+  void redacted(std::string_view where, std::size_t hits) override {
+    redactions_.Add({{"where", std::string(where)}}).Increment(static_cast<double>(hits));
   }
 
   std::string text() override {
@@ -240,8 +267,17 @@ private:
   Counter& auth_bad_ = auth_.Add({{"result", "failure"}});
   Family<Counter>& auth_failures_ = counter("rdev_auth_failures_total", "Refused keys, by reason.");
   Counter& lockouts_ = counter("rdev_auth_lockouts_total", "Addresses locked out.").Add({});
+  Counter& lockouts_in_shadow_ =
+      counter("rdev_auth_lockouts_shadow_total", "Addresses that would be locked out (lockout.shadow).").Add({});
+  Family<Counter>& anomalies_ = counter("rdev_auth_anomalies_total", "Odd uses of keys, by kind; nothing is refused.");
+  Family<Counter>& would_limit_ =
+      counter("rdev_rate_limit_shadow_total", "Requests that a limit in shadow mode would have refused.");
   Family<Counter>& limited_ = counter("rdev_rate_limited_total", "Requests over a limit, by what was limited.");
   Family<Counter>& commands_ = counter("rdev_commands_total", "Ended commands.");
+  Family<Counter>& deliveries_ =
+      counter("rdev_webhook_deliveries_total", "Attempts of webhook deliveries, by outcome.");
+  Gauge& waiting_deliveries_ =
+      gauge("rdev_webhook_pending", "Webhook deliveries that wait, in the whole cluster.").Add({});
   Gauge& active_ = gauge("rdev_commands_active", "Commands running here.").Add({});
   Histogram& command_duration_ =
       histogram("rdev_command_duration_seconds", "From start to end of a command.").Add({}, command_buckets());
@@ -259,6 +295,7 @@ private:
   std::mutex circuits_mutex_;
   std::map<std::string, Gauge*, std::less<>> circuit_of_; // at most so many as projects
   Family<Counter>& restarts_ = counter("rdev_actor_restarts_total", "Actors that died and were started anew.");
+  Family<Counter>& redactions_ = counter("rdev_redactions_total", "Secrets that were hidden, by where they stood.");
   Counter& cpu_ = counter("process_cpu_seconds_total", "User and system CPU time.").Add({});
   Gauge& memory_ = gauge("process_resident_memory_bytes", "Resident memory.").Add({});
   Gauge& fds_ = gauge("process_open_fds", "Open file descriptors.").Add({});

@@ -84,6 +84,14 @@ std::optional<ip_network> ip_network::parse(std::string_view text) {
   return ip_network{*address, static_cast<std::uint8_t>(bits)};
 }
 
+ip_network ip_network::around(const ip_address& x, std::uint8_t v4_bits, std::uint8_t v6_bits) {
+  ip_network out{x, x.v4 ? v4_bits : v6_bits};
+  const auto kept = absolute_bits(out);
+  for (unsigned bit = kept; bit < 128; ++bit)
+    out.address.bytes.at(bit / 8) &= static_cast<std::uint8_t>(~(0x80U >> (bit % 8)));
+  return out;
+}
+
 bool ip_network::contains(const ip_address& x) const {
   return address.v4 == x.v4 && same_bits(address, x, absolute_bits(*this));
 }

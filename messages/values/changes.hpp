@@ -20,7 +20,7 @@ struct completion {
   std::optional<std::chrono::milliseconds> ended_ago; // how long before now, when that is known
 };
 
-enum class cancel_verdict : std::uint8_t { not_found, ended, never_ran, requested };
+enum class cancel_verdict : std::uint8_t { not_found, ended, never_ran, requested, key_changed };
 
 struct cancel_order {
   command_id id;
@@ -28,12 +28,14 @@ struct cancel_order {
   std::optional<key_id> by;
   std::string actor_name;
   request_context from;
+  int revision = 0; // of the key
 };
 
-// A project was made, removed or changed: audit row, event row and idempotency record in one transaction.
+// A project is about to be made, removed or changed, which has an audit row; or it was: audit row, event row and
+// idempotency record in one transaction.
 struct project_change {
   std::string project;
-  std::string event; // `project.created`, …
+  std::string event; // `project.create`, …; when it is done `project.created`, …
   key_id by;
   std::string actor_name;
   request_context from;

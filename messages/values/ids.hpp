@@ -96,6 +96,9 @@ struct message_tag {
 struct request_tag {
   static constexpr std::string_view prefix = "req_";
 };
+struct ban_tag {
+  static constexpr std::string_view prefix = "ban_";
+};
 struct node_tag {
   static constexpr std::string_view prefix = "node_";
 };
@@ -106,6 +109,7 @@ using webhook_id = id<webhook_tag>;
 using delivery_id = id<delivery_tag>;
 using message_id = id<message_tag>;
 using request_id = id<request_tag>;
+using ban_id = id<ban_tag>;
 using node_id = id<node_tag>;
 
 } // namespace rdev

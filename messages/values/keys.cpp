@@ -77,12 +77,28 @@ std::vector<std::string> scopes::names() const {
   return out;
 }
 
+std::string_view name_of(anomaly_kind kind) {
+  switch (kind) {
+  case anomaly_kind::new_network:
+    return "new_network";
+  case anomaly_kind::unusual_rate:
+    return "unusual_rate";
+  case anomaly_kind::many_addresses:
+    return "many_addresses";
+  case anomaly_kind::wrong_secrets:
+    return "wrong_secrets";
+  }
+  return "";
+}
+
 // A key without a rate limit of its own has the server's default, which no key's limit is measured against.
 bool dominates(const api_key& x, const api_key& y) {
   const bool expires_within = !x.expires_at || (y.expires_at && *y.expires_at <= *x.expires_at);
   const bool rate_within = !x.rate_limit || (y.rate_limit && *y.rate_limit <= *x.rate_limit);
+  const bool as_many_within =
+      !x.concurrency_limit || (y.concurrency_limit && *y.concurrency_limit <= *x.concurrency_limit);
   return x.granted.dominate(y.granted) && projects_lie_within(y, x) && addresses_lie_within(y, x) && expires_within &&
-         rate_within;
+         rate_within && as_many_within;
 }
 
 bool principal::sees_project(std::string_view project) const {

@@ -2,10 +2,12 @@
 #pragma once
 
 #include "messages/values/ids.hpp"
+#include "messages/values/refusal.hpp"
 #include "messages/values/secret.hpp"
 #include "messages/values/time.hpp"
 
 #include <array>
+#include <chrono>
 #include <cstdint>
 #include <optional>
 #include <string>
@@ -76,25 +78,48 @@ struct api_key {
   std::optional<std::vector<std::string>> project_ids; // none = all
   std::optional<std::vector<std::string>> allowed_ips; // CIDR; none = from anywhere
   std::optional<int> rate_limit;                       // requests per second; none = the default
+  std::optional<int> concurrency_limit;                // its commands queued or running at once; none = any number
   timestamp created_at{};
   std::optional<key_id> created_by;
   std::optional<timestamp> expires_at; // none = never
   std::optional<timestamp> last_used_at;
+  std::string last_used_ip; // empty = never used
   std::optional<timestamp> revoked_at;
   std::optional<key_id> revoked_by;
   std::optional<key_id> rotated_from;
-  key_id family; // the first key of its chain of rotations: scope of Idempotency-Key
+  key_id family;    // the first key of its chain of rotations: scope of Idempotency-Key
+  int revision = 0; // grows with every change of what it may do
 
   [[nodiscard]] bool active(timestamp now) const {
     return !revoked_at && (!expires_at || *expires_at > now);
   }
 };
 
-// A key was used, as far as it is written down: the latest use within a while.
+// A key was used, as far as it is written down: the latest use from one network within a while.
 struct key_use {
   key_id key;
   timestamp at{};
   std::string client_ip;
+  std::string network; // what counts as one place: the address's /24 or /48
+};
+
+// Something odd about the use of a key. Nothing is refused for it.
+enum class anomaly_kind : std::uint8_t {
+  new_network,    // a key that was used before, from a network it was never used from
+  unusual_rate,   // far more requests in a minute than it usually makes
+  many_addresses, // used from many addresses within a minute
+  wrong_secrets,  // many wrong secrets under the prefix of one key
+};
+inline constexpr std::array all_anomaly_kinds{anomaly_kind::new_network, anomaly_kind::unusual_rate,
+                                              anomaly_kind::many_addresses, anomaly_kind::wrong_secrets};
+std::string_view name_of(anomaly_kind kind);
+
+struct anomaly {
+  anomaly_kind kind = anomaly_kind::new_network;
+  key_id key;
+  std::string prefix;
+  std::string client_ip;
+  std::string detail; // the figures, in words
 };
 
 // Whether `x` may create, change, rotate or revoke a key like `y` (contract, Authentication: domination).
@@ -109,6 +134,15 @@ struct principal {
   scopes granted;
   std::optional<std::vector<std::string>> project_ids;
   std::optional<int> rate_limit;
+  std::optional<int> concurrency_limit;
+  // Of the key as it is known here: a write for another one is not carried out.
+  int revision = 0;
+  std::optional<timestamp> expires_at;
+  // Set for the credential of a running command (RDEV_TOKEN); `key` is then the one that submitted it.
+  std::optional<command_id> command;
+  std::optional<refusal_code> may_not_submit; // with such a credential: why that key may not any more
+  // On the boot clock: from then on it has to be asked again who this is.
+  std::chrono::milliseconds good_until = std::chrono::milliseconds::max();
 
   [[nodiscard]] bool sees_project(std::string_view project) const;
 };

@@ -3,11 +3,14 @@
 #pragma once
 
 #include "messages/values/audit.hpp"
+#include "messages/values/audit_chain.hpp"
+#include "messages/values/bans.hpp"
 #include "messages/values/commands.hpp"
 #include "messages/values/keys.hpp"
 #include "messages/values/output.hpp"
 #include "messages/values/projects.hpp"
 #include "messages/values/refusal.hpp"
+#include "messages/values/webhooks.hpp"
 
 #include <array>
 #include <chrono>
@@ -54,19 +57,20 @@ struct pod_wish {
   std::map<std::string, std::string> env; // stands in the cluster in clear
   std::vector<std::string> env_from;      // names of Secrets
 };
-// Name of the first field that is not empty, as the request has it; empty = there is none.
-inline std::string_view first_field(const pod_wish& wish) {
-  if (!wish.image.empty())
-    return "image";
-  if (!wish.cpu.empty() || !wish.memory.empty())
-    return "resources";
-  if (!wish.storage.empty())
-    return "storage";
-  if (!wish.repository.empty())
-    return "repository";
-  if (!wish.env.empty())
-    return "env";
-  return wish.env_from.empty() ? "" : "env_from";
+// Names of the fields that are not empty, as the request has them.
+inline std::vector<std::string> given_fields(const pod_wish& wish) {
+  std::vector<std::string> out;
+  const auto add = [&](const char* field, bool given) {
+    if (given)
+      out.emplace_back(field);
+  };
+  add("image", !wish.image.empty());
+  add("resources", !wish.cpu.empty() || !wish.memory.empty());
+  add("storage", !wish.storage.empty());
+  add("repository", !wish.repository.empty());
+  add("env", !wish.env.empty());
+  add("env_from", !wish.env_from.empty());
+  return out;
 }
 struct create_project {
   std::string id;
@@ -126,9 +130,11 @@ struct key_request {
   std::optional<std::chrono::seconds> expires_in; // 0 = never
   std::optional<timestamp> expires_at;
   std::optional<int> rate_limit;
+  std::optional<int> concurrency_limit;
 };
 struct list_keys {
   page_request at;
+  std::optional<std::chrono::seconds> unused_for; // only keys that are good and have not been used for so long
 };
 struct create_key {
   key_request what;
@@ -139,14 +145,115 @@ struct get_key {
 struct revoke_key {
   key_id id;
 };
+// What is to be different about a key; an outer none leaves the field alone, an inner one lifts the restriction.
+struct key_change {
+  std::optional<std::string> name;
+  std::optional<scopes> granted;
+  std::optional<std::optional<std::vector<std::string>>> project_ids;
+  std::optional<std::optional<std::vector<std::string>>> allowed_ips;
+  std::optional<std::optional<timestamp>> expires_at;
+  std::optional<std::optional<int>> rate_limit;
+  std::optional<std::optional<int>> concurrency_limit;
+};
+struct change_key {
+  key_id id;
+  key_change what;
+};
 struct rotate_key {
   key_id id;
   std::chrono::seconds overlap{24 * 3600};
 };
 
+// ---- bans
+struct list_bans {
+  page_request at;
+};
+struct lift_ban {
+  ban_id id;
+};
+
+// ---- webhooks
+struct webhook_request {
+  std::string url;
+  std::vector<std::string> events;
+  std::optional<std::vector<std::string>> projects; // none: all that the asker's key is bound to
+  std::string description;
+  bool ordered = false;
+};
+struct list_webhooks {
+  page_request at;
+};
+struct create_webhook {
+  webhook_request what;
+};
+struct get_webhook {
+  webhook_id id;
+};
+// An outer none leaves the field alone, an inner one lifts the restriction.
+struct webhook_change {
+  std::optional<std::string> url;
+  std::optional<std::vector<std::string>> events;
+  std::optional<std::optional<std::vector<std::string>>> projects;
+  std::optional<std::string> description;
+  std::optional<bool> enabled;
+  std::optional<bool> ordered;
+};
+struct change_webhook {
+  webhook_id id;
+  webhook_change what;
+};
+struct delete_webhook {
+  webhook_id id;
+};
+struct test_webhook {
+  webhook_id id;
+};
+struct rotate_webhook_secret {
+  webhook_id id;
+  std::chrono::seconds overlap{24 * 3600}; // for which the old one signs too
+};
+// Which deliveries of a webhook; what is empty does not restrict.
+struct delivery_filter {
+  std::optional<delivery_status> status;
+  std::vector<std::string> events; // filters
+  std::optional<timestamp> from;   // made then or later
+  std::optional<timestamp> to;     // made before
+};
+struct list_deliveries {
+  webhook_id webhook;
+  delivery_filter which;
+  page_request at;
+};
+struct get_delivery {
+  webhook_id webhook;
+  delivery_id id;
+};
+struct redeliver {
+  webhook_id webhook;
+  delivery_id id;
+};
+struct replay_deliveries {
+  webhook_id webhook;
+  delivery_filter which;
+};
+
+// ---- the audit log
+struct list_audit {
+  audit_query what;
+  bool goes_on = false; // from where an earlier page has ended
+};
+struct verify_audit {
+  std::optional<timestamp> from; // sealed then or later
+  std::optional<timestamp> to;   // sealed before
+};
+struct list_audit_keys {};
+
 using operation = std::variant<list_projects, get_project, create_project, delete_project, change_project,
                                submit_command, list_commands, get_command, cancel_command, get_queue, list_output,
-                               read_output, open_stream, list_keys, create_key, get_key, revoke_key, rotate_key>;
+                               read_output, open_stream, list_keys, create_key, get_key, change_key, revoke_key,
+                               rotate_key, list_bans, lift_ban, list_webhooks, create_webhook, get_webhook,
+                               change_webhook, delete_webhook, test_webhook, rotate_webhook_secret, list_deliveries,
+                               get_delivery, redeliver, replay_deliveries, list_audit, verify_audit, list_audit_keys>;
 
 // ---- outcomes
 struct submitted {
@@ -188,10 +295,12 @@ struct output_list {
 struct stream_opened {
   std::string project;
   std::optional<command_id> command;
-  event_position from;           // what has been seen so far
-  bool from_start = true;        // no Last-Event-ID: begin with item 0
-  bool already_complete = false; // resumed behind `complete`: nothing will follow
-  key_id key;                    // whose stream it is
+  event_position from;                // what has been seen so far
+  bool from_start = true;             // no Last-Event-ID: begin with item 0
+  bool already_complete = false;      // resumed behind `complete`: nothing will follow
+  key_id key;                         // whose stream it is; that of a command has an id of its own
+  std::optional<command_id> holder{}; // the running command whose credential opened it
+  std::optional<timestamp> ends_at{}; // with the key
 };
 struct minted_key {
   api_key key;
@@ -199,9 +308,26 @@ struct minted_key {
   bool replayed = false;
 };
 
+struct minted_webhook {
+  webhook what;
+  std::optional<secret> text; // `whsec_<base64>`; none in a replay
+  bool replayed = false;
+};
+struct delivery_queued {
+  delivery what;
+};
+struct deliveries_queued {
+  std::int64_t deliveries = 0;
+};
+struct audit_keys {
+  std::vector<audit_public_key> keys; // the oldest first
+};
+
 using outcome =
     std::variant<page<project>, project, project_created, submitted, page<command_view>, command_view, cancel_accepted,
-                 queue_view, output_list, output_bytes, stream_opened, page<api_key>, api_key, minted_key>;
+                 queue_view, output_list, output_bytes, stream_opened, page<api_key>, api_key, minted_key, page<ban>,
+                 ban, page<webhook>, webhook, minted_webhook, page<delivery>, delivery, delivery_queued,
+                 deliveries_queued, audit_page, audit_verification, audit_keys>;
 
 // The body is parsed only after the asker has been identified, metered and found entitled (contract: order of
 // refusals), so a request carries its operation as a recipe.
@@ -214,6 +340,10 @@ struct api_request {
   std::optional<std::string> project; // `{id}` of a project route: checked against the key's binding
   std::optional<rdev::idempotency> idempotency;
   operation_recipe recipe;
+
+  [[nodiscard]] bool writes() const {
+    return from.method != "GET" && from.method != "HEAD";
+  }
 };
 
 // How busy the asker's key is; the source of the RateLimit headers.

@@ -48,6 +48,7 @@ struct refusal {
   std::string message; // shown to the client: says what is wrong and what to do
   std::vector<field_problem> details;
   std::chrono::milliseconds retry_after{0}; // 0 = no Retry-After header
+  std::string key_prefix{};                 // of a key that is known and was refused all the same
 };
 
 // What the outside gets: what it asked for, or why not.

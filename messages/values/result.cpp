@@ -16,6 +16,8 @@ const char* to_string(fault x) {
     return "no_space";
   case fault::invalid:
     return "invalid";
+  case fault::key_changed:
+    return "key_changed";
   case fault::internal:
     return "internal";
   }

@@ -18,6 +18,7 @@ enum class fault : std::uint8_t {
   no_space,        // a disk is full
   invalid,         // stored data is not what it must be: a bug or damage
   internal,        // a bug of ours
+  key_changed,     // the writer's key is not what it was when it was accepted; nothing was done
 };
 
 const char* to_string(fault x);

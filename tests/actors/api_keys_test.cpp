@@ -21,16 +21,23 @@ protected:
     now = std::chrono::floor<std::chrono::milliseconds>(now_utc());
     world->set_clock([this] { return now; });
     settings.wall_clock = [this] { return now; };
+    settings.checks = *credentials::make("", nullptr);
+    settings.node = here;
     me = test::a_key({scope::admin});
     me.created_at = now;
     world->put_key(me);
     play<auth::actor>([this](const auth::forget& what) {
+      if (!what.key) {
+        ++forgot_all;
+        return auth::forgotten{};
+      }
       forgotten.push_back(*what.key);
       // A key is revoked in the store before it is forgotten; otherwise it could come back into the cache.
       revoked_when_forgotten.push_back(world->key(*what.key)->revoked_at.has_value());
       return auth::forgotten{};
     });
-    play<streams::actor>([this](const streams::revoke& what) { cut.push_back(what.key); });
+    play<streams::actor>([this](const streams::revoke& what) { cut.push_back(what.key); },
+                         [this](const streams::recheck& what) { rechecked.push_back(what.key); });
     play<audit::actor>([this](const audit::committed& what) { audited += what.rows; });
     play<webhooks::actor>([](const webhooks::committed&) {});
   }
@@ -80,24 +87,28 @@ protected:
   std::vector<key_id> forgotten;
   std::vector<bool> revoked_when_forgotten;
   std::vector<key_id> cut;
+  int forgot_all = 0;
+  std::vector<std::optional<key_id>> rechecked;
+  const node_id here = node_id::make();
 };
 
 // ---- look-ups
 
 TEST_F(ApiKeys, FindsAKeyByItsPrefix) {
   const auto key = stored();
-  EXPECT_EQ(ask<found>(keys, find{key.prefix}).reply().key->id, key.id);
-  EXPECT_FALSE(ask<found>(keys, find{"rdev_nobody00"}).reply().key);
+  const auto there = ask<found>(keys, find{{key.prefix, "rdev_nobody00"}, {}}).reply();
+  ASSERT_THAT(there.keys, SizeIs(1));
+  EXPECT_EQ(there.keys[0].id, key.id);
   world->fail_next(fault::unavailable);
-  EXPECT_EQ(ask<found>(keys, find{key.prefix}).failed(), fault::unavailable);
+  EXPECT_EQ(ask<found>(keys, find{{key.prefix}, {}}).failed(), fault::unavailable);
 }
 
 TEST_F(ApiKeys, WritesUsesDown) {
   const auto key = stored();
-  tell(keys, used{{{key.id, now, "10.0.0.1"}}});
+  tell(keys, used{{{key.id, now, "10.0.0.1", "10.0.0.0/24"}}});
   EXPECT_EQ(world->key(key.id)->last_used_at, now);
   world->fail_next(fault::unavailable);
-  tell(keys, used{{{key.id, now + 1s, "10.0.0.1"}}});
+  tell(keys, used{{{key.id, now + 1s, "10.0.0.1", "10.0.0.0/24"}}});
   EXPECT_EQ(counts.count("fault_seen api_keys"), 1);
 }
 
@@ -201,7 +212,7 @@ TEST_F(ApiKeys, MintsNothingForAKeyThatWasRevokedMeanwhile) {
     gone.revoked_at = now;
     world->put_key(gone);
   });
-  EXPECT_EQ(refused(a_wish()).code, refusal_code::key_revoked);
+  EXPECT_EQ(want(a_wish()).failed(), fault::key_changed) << "who this is has to be asked again";
   EXPECT_THAT(world->event_rows(), IsEmpty());
 }
 
@@ -274,6 +285,279 @@ TEST_F(ApiKeys, NeverRevokesOrRotatesTheAdministratorsRow) {
   world->put_key(admin);
   EXPECT_EQ(refused(revoke_key{admin.id}).code, refusal_code::conflict);
   EXPECT_EQ(refused(rotate_key{admin.id}).code, refusal_code::conflict);
+}
+
+// ---- the barrier
+
+class Barrier : public ApiKeys {
+protected:
+  Barrier() {
+    ASSERT_OK(leases->beat({here, "here", "", "one"}, 1h));
+    ASSERT_OK(leases->beat({there, "there", "", "one"}, 1h));
+  }
+  template <class T>
+  static void ASSERT_OK(const result<T>& r) {
+    ASSERT_TRUE(r);
+  }
+  void other_saw(std::int64_t epoch) {
+    ASSERT_TRUE(memory::make_key_store(world)->saw(there, epoch));
+  }
+  std::optional<std::int64_t> seen_here() {
+    const auto least = memory::make_key_store(world)->least_seen(there, 0s);
+    return least ? *least : std::nullopt;
+  }
+  std::int64_t epoch() {
+    return memory::make_key_store(world)->news_since(0)->epoch;
+  }
+
+  std::shared_ptr<lease_store> leases = memory::make_lease_store(world);
+  const node_id there = node_id::make();
+};
+
+TEST_F(Barrier, ARevocationIsAnsweredWhenTheOtherNodeHasSeenIt) {
+  auto asked = want(revoke_key{stored().id});
+  advance(500ms);
+  EXPECT_TRUE(asked.open());
+  other_saw(epoch());
+  advance(20ms);
+  EXPECT_TRUE(asked.reply());
+}
+
+TEST_F(Barrier, ARevocationIsAnsweredAfterTheLeaseOfANodeThatStandsStill) {
+  auto asked = want(revoke_key{stored().id});
+  advance(settings.cache_lease);
+  EXPECT_TRUE(asked.open()) << "it may still serve what it read just before";
+  advance(settings.barrier_grace + 20ms);
+  EXPECT_TRUE(asked.reply());
+}
+
+TEST_F(Barrier, TheLeaseEndsItAlsoWhileTheStoreIsAway) {
+  auto asked = want(revoke_key{stored().id});
+  world->unreachable(true);
+  advance(settings.cache_lease + settings.barrier_grace + 20ms);
+  EXPECT_TRUE(asked.reply());
+}
+
+TEST_F(Barrier, ARepeatedRevocationWaitsToo) {
+  const auto key = stored();
+  auto first = want(revoke_key{key.id});
+  auto again = want(revoke_key{key.id});
+  advance(100ms);
+  EXPECT_TRUE(first.open());
+  EXPECT_TRUE(again.open());
+  other_saw(epoch());
+  advance(20ms);
+  EXPECT_TRUE(first.reply());
+  EXPECT_TRUE(again.reply());
+}
+
+TEST_F(Barrier, AChangeAndARotationWaitToo) {
+  change_key what{stored().id, {}};
+  what.what.granted = scopes{scope::audit_read};
+  auto changed = want(what);
+  auto rotated = want(rotate_key{stored().id, 0s});
+  advance(100ms);
+  EXPECT_TRUE(changed.open());
+  EXPECT_TRUE(rotated.open());
+  other_saw(epoch());
+  advance(20ms);
+  EXPECT_TRUE(changed.reply());
+  EXPECT_TRUE(rotated.reply());
+}
+
+TEST_F(Barrier, ItHoldsForANodeThatWasAliveAMomentAgo) {
+  world->expire(there);
+  auto asked = want(revoke_key{stored().id});
+  advance(100ms);
+  EXPECT_TRUE(asked.open());
+  now += settings.cache_lease;
+  advance(20ms);
+  EXPECT_TRUE(asked.reply());
+}
+
+TEST_F(Barrier, PassesOnWhatItHearsInOrderAndWaitsForTheRestBehindAGap) {
+  advance(10ms);
+  tell(keys, changed{key_id::make(), 1, false});
+  tell(keys, changed{key_id::make(), 2, false});
+  EXPECT_EQ(seen_here(), 2);
+  tell(keys, changed{key_id::make(), 4, false});
+  EXPECT_EQ(seen_here(), 2) << "nobody told of the third";
+}
+
+TEST_F(Barrier, LooksItselfForWhatTheFeedDidNotTell) {
+  const auto key = stored();
+  ASSERT_TRUE(memory::make_key_store(world)->revoke(key.id, {}));
+  EXPECT_EQ(seen_here(), 0);
+  const auto before = forgot_all;
+  advance(settings.look + 10ms);
+  EXPECT_EQ(forgot_all, before + 1);
+  EXPECT_EQ(seen_here(), 1);
+  EXPECT_THAT(cut, ElementsAre(key.id)) << "its streams end";
+}
+
+TEST_F(Barrier, EndsTheStreamsOfAKeyThatAnotherNodeRevoked) {
+  const auto key = key_id::make();
+  tell(keys, changed{key, 1, true});
+  EXPECT_THAT(cut, ElementsAre(key));
+}
+
+TEST_F(Barrier, SendsReadersOfAChangedKeyAwayToAskAgain) {
+  const auto key = key_id::make();
+  tell(keys, changed{key, 1, false});
+  EXPECT_THAT(rechecked, ElementsAre(key));
+  EXPECT_THAT(cut, IsEmpty());
+  tell(keys, changed{key, {}, false}); // takes nothing away
+  EXPECT_THAT(rechecked, SizeIs(1));
+}
+
+// ---- change
+
+TEST_F(ApiKeys, ChangesOnlyWhatIsNamed) {
+  auto key = stored({scope::projects_read});
+  key.rate_limit = 5;
+  key.allowed_ips = {"10.0.0.0/8"};
+  world->put_key(key);
+  change_key what{key.id, {}};
+  what.what.allowed_ips = std::optional<std::vector<std::string>>{};
+  what.what.name = "renamed";
+  const auto changed = done<api_key>(what);
+  EXPECT_EQ(changed.name, "renamed");
+  EXPECT_FALSE(changed.allowed_ips);
+  EXPECT_EQ(changed.rate_limit, 5);
+  EXPECT_EQ(changed.granted, key.granted);
+  EXPECT_THAT(forgotten, ElementsAre(key.id));
+}
+
+TEST_F(ApiKeys, ChangesOnlyWhatItDominatesBeforeAndAfter) {
+  const auto strong = stored({scope::admin});
+  const auto weak = stored({scope::projects_read});
+  ask_as(test::a_key({scope::keys_write, scope::projects_execute}, "rdev_weak0000"));
+  change_key what{strong.id, {}};
+  what.what.granted = scopes{scope::projects_read};
+  EXPECT_EQ(refused(what).code, refusal_code::forbidden);
+  what = {weak.id, {}};
+  what.what.granted = scopes{scope::projects_write};
+  EXPECT_EQ(refused(what).code, refusal_code::forbidden);
+  what.what.granted = scopes{scope::projects_execute};
+  EXPECT_EQ(done<api_key>(what).granted, scopes{scope::projects_execute});
+}
+
+TEST_F(ApiKeys, ChangesNoKeyThatHasEndedAndNotTheAdministrators) {
+  const auto key = stored();
+  done<api_key>(revoke_key{key.id});
+  change_key what{key.id, {}};
+  what.what.name = "renamed";
+  EXPECT_EQ(refused(what).code, refusal_code::conflict);
+  auto admin = test::a_key({scope::admin}, "admin");
+  world->put_key(admin);
+  what.id = admin.id;
+  EXPECT_EQ(refused(what).code, refusal_code::conflict);
+  what.id = key_id::make();
+  EXPECT_EQ(refused(what).code, refusal_code::not_found);
+}
+
+TEST_F(ApiKeys, ChangesAndRotatesAKeyThatWasChangedMeanwhileAsItIsNow) {
+  const auto key = stored({scope::projects_read, scope::audit_read});
+  const auto narrowed_meanwhile = [this, key] {
+    auto narrowed = *world->key(key.id);
+    narrowed.granted = {scope::audit_read};
+    ++narrowed.revision;
+    world->put_key(narrowed);
+  };
+  world->meanwhile("keys.change", narrowed_meanwhile);
+  change_key what{key.id, {}};
+  what.what.name = "renamed";
+  const auto changed = done<api_key>(what);
+  EXPECT_EQ(changed.name, "renamed");
+  EXPECT_EQ(changed.granted, scopes{scope::audit_read}) << "the other change stands";
+  world->meanwhile("keys.create", [this, key] {
+    auto narrowed = *world->key(key.id);
+    narrowed.project_ids = {"demo"};
+    ++narrowed.revision;
+    world->put_key(narrowed);
+  });
+  EXPECT_EQ(done<minted_key>(rotate_key{key.id}).key.project_ids, std::vector<std::string>{"demo"});
+}
+
+TEST_F(ApiKeys, RotatesNoKeyThatWasRevokedMeanwhile) {
+  const auto key = stored();
+  world->meanwhile("keys.create", [this, key] {
+    auto gone = key;
+    gone.revoked_at = now;
+    world->put_key(gone);
+  });
+  EXPECT_EQ(refused(rotate_key{key.id}).code, refusal_code::conflict);
+}
+
+TEST_F(ApiKeys, NamesAllThatIsWrongWithAChange) {
+  change_key what{stored().id, {}};
+  what.what.granted = scopes{scope::admin};
+  what.what.project_ids = std::vector<std::string>{"demo"};
+  what.what.allowed_ips = std::vector<std::string>{"nonsense"};
+  what.what.expires_at = now - 1s;
+  std::vector<std::string> fields;
+  for (const auto& one : refused(what).details)
+    fields.push_back(one.field);
+  EXPECT_THAT(fields, ElementsAre("allowed_ips[0]", "expires_at"));
+  what.what.allowed_ips.reset();
+  what.what.expires_at.reset();
+  EXPECT_EQ(refused(what).details.at(0).field, "project_ids") << "an administrator cannot be bound";
+  what.id = key_id::make();
+  what.what.allowed_ips = std::vector<std::string>{"nonsense"};
+  EXPECT_EQ(refused(what).code, refusal_code::bad_request) << "before it is looked for";
+}
+
+// ---- lifetimes
+
+class MaxLifetime : public ApiKeys {
+protected:
+  MaxLifetime() {
+    settings.policy.max_lifetime = 24h * 60;
+  }
+};
+
+TEST_F(MaxLifetime, NoKeyIsMadeOrChangedToLiveLonger) {
+  auto wish = a_wish();
+  wish.what.expires_in = 0s; // never
+  EXPECT_EQ(refused(wish).details.at(0).field, "expires_in");
+  wish.what.expires_in = 24h * 90;
+  EXPECT_EQ(refused(wish).code, refusal_code::bad_request);
+  wish.what.expires_in = 24h * 60;
+  EXPECT_EQ(done<minted_key>(wish).key.expires_at, now + 24h * 60);
+  EXPECT_EQ(done<minted_key>(a_wish()).key.expires_at, now + 24h * 60) << "the default keeps to it";
+  change_key what{stored().id, {}};
+  what.what.expires_at = std::optional<timestamp>{};
+  EXPECT_EQ(refused(what).details.at(0).field, "expires_at");
+}
+
+TEST_F(MaxLifetime, ARotationOfAnOlderKeyKeepsToIt) {
+  EXPECT_EQ(done<minted_key>(rotate_key{stored().id}).key.expires_at, now + 24h * 60);
+}
+
+TEST_F(ApiKeys, AnnouncesEndsOfKeysAtStartAndAgain) {
+  auto soon = stored();
+  soon.created_at = now - 24h * 80;
+  soon.expires_at = now + 24h * 10;
+  world->put_key(soon);
+  advance(settings.announce);
+  now += 24h * 4;
+  advance(settings.announce);
+  now += 24h * 5;
+  advance(settings.announce);
+  advance(settings.announce);
+  int announced = 0;
+  for (const auto& row : world->event_rows())
+    announced += row.event == "key.expiring" && row.key == soon.id ? 1 : 0;
+  EXPECT_EQ(announced, 3);
+}
+
+TEST_F(ApiKeys, StoresHmacsOnceThereIsAPepper) {
+  kill(keys);
+  settings.checks = *credentials::make(to_base64(std::string(32, 'p')), nullptr);
+  keys = open(behavior, around(), settings, memory::make_key_store(world));
+  const auto made = done<minted_key>(a_wish());
+  EXPECT_EQ(made.key.hash_scheme, 2);
+  EXPECT_EQ(world->key(made.key.id)->hash, hmac_sha256(std::string(32, 'p'), made.text->reveal()));
 }
 
 // ---- rotate

@@ -54,6 +54,7 @@ TEST_F(Audit, WaitsForOthersBeforeItWrites) {
 
 TEST_F(Audit, WritesNoMoreThanTheBatchLimitAtOnce) {
   settings.batch = 4;
+  settings.refusals.per_window = 10;
   start();
   note(10);
   advance(200ms);
@@ -85,6 +86,56 @@ TEST_F(Audit, DropsAndCountsWhatGoesBeyondItsCap) {
   world->unreachable(false);
   advance(1500ms);
   EXPECT_THAT(written(), ElementsAre("0", "1", "2"));
+}
+
+TEST_F(Audit, RecordsSomeRefusalsOfASourceAndTellsHowManyTheOthersWere) {
+  settings.refusals.per_window = 2;
+  start();
+  note(5);
+  advance(200ms);
+  EXPECT_THAT(written(), ElementsAre("0", "1"));
+  advance(58s);
+  EXPECT_EQ(written().size(), 2U);
+  advance(3s);
+  ASSERT_EQ(world->audit_rows().size(), 3U);
+  EXPECT_EQ(world->audit_rows()[2].what.detail.at("count"), "3");
+  note(3);
+  advance(61s);
+  ASSERT_EQ(world->audit_rows().size(), 6U);
+  EXPECT_EQ(world->audit_rows()[5].what.detail.at("count"), "1");
+}
+
+TEST_F(Audit, WritesAllThatIsNotARefusal) {
+  settings.refusals.per_window = 1;
+  start();
+  for (int i = 0; i < 3; ++i) {
+    audit_record row;
+    row.action = "project.created";
+    tell(audit, record{std::move(row)});
+  }
+  advance(200ms);
+  EXPECT_EQ(written().size(), 3U);
+}
+
+TEST_F(Audit, WritesWhatItHasWhenItIsStopped) {
+  settings.refusals.per_window = 2;
+  start();
+  note(5);
+  caf::anon_send_exit(audit, caf::exit_reason::user_shutdown);
+  run();
+  ASSERT_EQ(world->audit_rows().size(), 3U);
+  EXPECT_EQ(world->audit_rows()[2].what.detail.at("count"), "3");
+}
+
+TEST_F(Audit, StopsAlsoWhileTheStoreIsAway) {
+  start();
+  note(1);
+  world->unreachable(true);
+  caf::anon_send_exit(audit, caf::exit_reason::user_shutdown);
+  run();
+  world->unreachable(false);
+  advance(5s);
+  EXPECT_THAT(written(), IsEmpty());
 }
 
 TEST_F(Audit, CountsRowsThatOtherLanesCommitted) {

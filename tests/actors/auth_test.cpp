@@ -6,16 +6,25 @@
 
 #include <gmock/gmock.h>
 
+#include <set>
+
 namespace rdev::auth {
 namespace {
 
 using namespace std::chrono_literals;
 using ::testing::ElementsAre;
 
+std::shared_ptr<sealer> a_ring() {
+  return std::move(*make_sealer("k:" + to_base64(std::string(32, 'k'))));
+}
+
 class Auth : public test::actor_house {
 protected:
   Auth() {
     settings.wall_clock = [this] { return wall; };
+    settings.checks = *credentials::make("", a_ring());
+    play<lockout::actor>([this](const lockout::impose& what) { imposed.push_back(what); },
+                         [](lockout::tell) { return lockout::told{}; });
     text = make_key_text();
     key = test::a_key({scope::projects_read}, text.prefix);
     key.hash = sha256(text.text.reveal());
@@ -23,26 +32,34 @@ protected:
     play_with<api_keys::actor>([this](caf::event_based_actor* me) {
       return caf::behavior{
           [this, me](const api_keys::find& what) -> caf::result<api_keys::found> {
-            looked_up.push_back(what.prefix);
+            ++queries;
+            looked_up.insert(looked_up.end(), what.prefixes.begin(), what.prefixes.end());
             if (!hold)
-              return row_of(what.prefix);
+              return rows_of(what);
             auto promise = me->make_response_promise<api_keys::found>();
-            held.emplace_back(what.prefix, promise);
+            held.emplace_back(what, promise);
             return promise;
           },
+          [this](const api_keys::noticed& what) { odd.insert(odd.end(), what.all.begin(), what.all.end()); },
           [this](const api_keys::used& what) { uses.insert(uses.end(), what.uses.begin(), what.uses.end()); }};
     });
     auth = open(behavior, around(), settings);
   }
 
-  api_keys::found row_of(const std::string& prefix) {
-    const auto found = rows.find(prefix);
-    return {found == rows.end() ? std::nullopt : std::optional(found->second)};
+  api_keys::found rows_of(const api_keys::find& what) {
+    api_keys::found out;
+    for (const auto& prefix : what.prefixes)
+      if (const auto row = rows.find(prefix); row != rows.end())
+        out.keys.push_back(row->second);
+    for (const auto& id : what.executions)
+      if (running.contains(id))
+        out.executions.push_back({id, "demo", key});
+    return out;
   }
   void answer_held() {
     within<api_keys::actor>([this] {
-      for (auto& [prefix, promise] : std::exchange(held, {}))
-        promise.deliver(row_of(prefix));
+      for (auto& [what, promise] : std::exchange(held, {}))
+        promise.deliver(rows_of(what));
     });
   }
   identify with(const secret& credential, std::string ip = "127.0.0.1") {
@@ -73,7 +90,11 @@ protected:
   std::vector<std::string> looked_up;
   std::vector<key_use> uses;
   bool hold = false;
-  std::vector<std::pair<std::string, caf::typed_response_promise<api_keys::found>>> held;
+  std::vector<std::pair<api_keys::find, caf::typed_response_promise<api_keys::found>>> held;
+  std::set<command_id> running;
+  std::vector<anomaly> odd;
+  std::vector<lockout::impose> imposed;
+  int queries = 0;
   actor auth;
 };
 
@@ -217,7 +238,7 @@ TEST_F(Auth, DoesNotTrustALookUpThatWasUnderWayDuringAForget) {
   ASSERT_EQ(held.size(), 1U);
   auto promise = held.front().second;
   held.clear();
-  const auto as_it_was = row_of(key.prefix);
+  const auto as_it_was = rows_of({{key.prefix}, {}});
   rows[key.prefix].revoked_at = wall;
   ask<forgotten>(auth, forget{key.id}).reply();
   within<api_keys::actor>([&] { promise.deliver(as_it_was); });
@@ -242,7 +263,7 @@ TEST_F(Auth, PassesAFaultOfTheStoreOnAndAsksAgainNextTime) {
   EXPECT_EQ(failed.failed(), fault::unavailable);
   kill(away);
   EXPECT_EQ(ask<answer<principal>>(auth, with(text.text)).failed(), fault::unavailable);
-  play<api_keys::actor>([this](const api_keys::find& what) { return row_of(what.prefix); });
+  play<api_keys::actor>([this](const api_keys::find& what) { return rows_of(what); });
   EXPECT_TRUE(who_is(text.text));
 }
 
@@ -260,18 +281,20 @@ TEST_F(Auth, StartsItsCacheAnewRatherThanGrowBeyondItsLimit) {
   EXPECT_GT(asked_for("admin"), 1); // thrown away with the rest
 }
 
-TEST_F(Auth, HasTheLatestUseOfEachKeyWrittenDownEveryFewSeconds) {
+TEST_F(Auth, HasTheLatestUseOfEachKeyAndAddressWrittenDownEveryFewSeconds) {
   EXPECT_TRUE(who_is(text.text, "10.0.0.1"));
   wall += 1s;
+  EXPECT_TRUE(who_is(text.text, "10.0.0.1"));
   EXPECT_TRUE(who_is(text.text, "10.0.0.2"));
   EXPECT_TRUE(uses.empty());
   advance(2s);
-  ASSERT_EQ(uses.size(), 1U);
+  ASSERT_EQ(uses.size(), 2U);
   EXPECT_EQ(uses[0].key, key.id);
   EXPECT_EQ(uses[0].at, wall);
-  EXPECT_EQ(uses[0].client_ip, "10.0.0.2");
+  EXPECT_EQ(uses[0].client_ip, "10.0.0.1");
+  EXPECT_EQ(uses[1].client_ip, "10.0.0.2");
   advance(10s);
-  EXPECT_EQ(uses.size(), 1U);
+  EXPECT_EQ(uses.size(), 2U);
 }
 
 TEST_F(Auth, DoesNotCountARefusalAsAUse) {
@@ -279,6 +302,200 @@ TEST_F(Auth, DoesNotCountARefusalAsAUse) {
   refused(text.text);
   advance(5s);
   EXPECT_TRUE(uses.empty());
+}
+
+// ---- many at once
+
+TEST_F(Auth, AsksForAllThatNobodyKnowsInOneQueryAfterTheOther) {
+  hold = true;
+  std::vector<test::asked<answer<principal>>> all;
+  all.push_back(ask<answer<principal>>(auth, with(text.text))); // asks for the administrator's row
+  for (int i = 0; i < 50; ++i)
+    all.push_back(ask<answer<principal>>(auth, with(make_key_text().text, "10.0.1." + std::to_string(i))));
+  EXPECT_EQ(queries, 1);
+  answer_held();
+  EXPECT_EQ(queries, 2) << "and the others together";
+  answer_held();
+  answer_held();
+  EXPECT_EQ(queries, 3) << "what came first went first";
+  for (const auto& one : all)
+    EXPECT_FALSE(one.open());
+}
+
+// ---- the credential of a command
+
+TEST_F(Auth, KnowsACommandByItsCredentialAsLongAsItRuns) {
+  const auto id = command_id::make();
+  const auto token = settings.checks->token_of(id);
+  running.insert(id);
+  const auto who = who_is(token);
+  ASSERT_TRUE(who);
+  EXPECT_EQ(who->command, id);
+  EXPECT_EQ(who->key, key.id);
+  EXPECT_EQ(who->key_prefix, id.text());
+  EXPECT_EQ(who->granted, scopes{scope::projects_read}) << "whatever its submitter may do";
+  EXPECT_EQ(who->project_ids, std::vector<std::string>{"demo"});
+  running.clear();
+  EXPECT_EQ(refused(token), refusal_code::unauthorized) << "it is looked up each time";
+}
+
+TEST_F(Auth, LooksNothingUpForACredentialThatWasMadeUp) {
+  auto wrong = std::string(settings.checks->token_of(command_id::make()).reveal());
+  wrong.back() = wrong.back() == '0' ? '1' : '0';
+  EXPECT_EQ(refused(secret(wrong)), refusal_code::unauthorized);
+  EXPECT_THAT(looked_up, ElementsAre("admin"));
+}
+
+TEST_F(Auth, AnEndedCommandIsNoGuess) {
+  for (int i = 0; i < 20; ++i)
+    EXPECT_EQ(refused(settings.checks->token_of(command_id::make())), refusal_code::unauthorized);
+  EXPECT_TRUE(imposed.empty());
+}
+
+TEST_F(Auth, ChecksAKeyOfSchemeTwoWithThePepper) {
+  kill(auth);
+  const std::string pepper(32, 'p');
+  settings.checks = *credentials::make(to_base64(pepper), a_ring());
+  rows[key.prefix].hash_scheme = 2;
+  rows[key.prefix].hash = hmac_sha256(pepper, text.text.reveal());
+  auth = open(behavior, around(), settings);
+  EXPECT_TRUE(who_is(text.text));
+  rows[key.prefix].hash = sha256(text.text.reveal());
+  ask<forgotten>(auth, forget{}).reply();
+  EXPECT_EQ(refused(text.text), refusal_code::unauthorized);
+}
+
+// ---- lockout
+
+class Guessing : public Auth {
+protected:
+  void guess(int times, const std::string& ip = "10.0.0.1") {
+    for (int i = 0; i < times; ++i)
+      EXPECT_EQ(refused(secret("nonsense"), ip), refusal_code::unauthorized) << i;
+  }
+  void begin_anew() {
+    kill(auth);
+    auth = open(behavior, around(), settings);
+  }
+};
+
+TEST_F(Guessing, LocksAnAddressOutAfterTenMalformedOrUnknownKeys) {
+  guess(9);
+  EXPECT_EQ(refused(make_key_text().text, "10.0.0.1"), refusal_code::unauthorized);
+  ASSERT_EQ(imposed.size(), 1U);
+  EXPECT_EQ(imposed[0].what.network.text(), "10.0.0.1/32");
+  EXPECT_EQ(imposed[0].what.for_so_long, 60s);
+  const auto banned = who_is(secret("nonsense"), "10.0.0.1");
+  EXPECT_EQ(banned.why().code, refusal_code::too_many_requests);
+  EXPECT_EQ(banned.why().details.at(0).field, "ban");
+  EXPECT_EQ(banned.why().retry_after, 60s);
+  EXPECT_EQ(refused(secret{}, "10.0.0.1"), refusal_code::too_many_requests) << "without a key, too";
+  EXPECT_EQ(refused(make_key_text().text, "10.0.0.1"), refusal_code::too_many_requests);
+  EXPECT_EQ(refused(secret("nonsense"), "10.0.0.2"), refusal_code::unauthorized) << "its neighbour is free";
+  EXPECT_EQ(counts.count("locked_out"), 1);
+}
+
+TEST_F(Guessing, LetsAGoodKeyPassTheBanUnlessItIsStrict) {
+  guess(10);
+  EXPECT_TRUE(who_is(text.text, "10.0.0.1"));
+  settings.strict = true;
+  begin_anew();
+  guess(10);
+  EXPECT_EQ(refused(text.text, "10.0.0.1"), refusal_code::too_many_requests);
+}
+
+TEST_F(Guessing, CountsNoRequestWithoutAKeyAndNoKeyThatWasGoodOnce) {
+  rows[key.prefix].revoked_at = wall;
+  for (int i = 0; i < 30; ++i) {
+    EXPECT_EQ(refused(secret{}, "10.0.0.1"), refusal_code::unauthorized);
+    EXPECT_EQ(refused(text.text, "10.0.0.1"), refusal_code::key_revoked);
+  }
+  rows[key.prefix].revoked_at.reset();
+  rows[key.prefix].allowed_ips = {"11.0.0.0/8"};
+  ask<forgotten>(auth, forget{}).reply();
+  for (int i = 0; i < 30; ++i)
+    EXPECT_EQ(refused(text.text, "10.0.0.1"), refusal_code::ip_not_allowed);
+  EXPECT_TRUE(imposed.empty());
+}
+
+TEST_F(Guessing, OnlyCountsInShadow) {
+  settings.ban_shadow = true;
+  begin_anew();
+  guess(15);
+  EXPECT_TRUE(imposed.empty());
+  EXPECT_EQ(counts.count("locked_out in shadow"), 1);
+}
+
+TEST_F(Guessing, NeverLocksOutAProxyOrAnybodyWhenThatIsOff) {
+  settings.trusted_proxies = {*ip_network::parse("10.0.0.0/8")};
+  begin_anew();
+  guess(30);
+  EXPECT_TRUE(imposed.empty());
+  settings.trusted_proxies.clear();
+  settings.bans.failures = 0;
+  begin_anew();
+  guess(30);
+  EXPECT_TRUE(imposed.empty());
+}
+
+TEST_F(Guessing, KeepsToTheBansThatItIsTold) {
+  tell(auth, banned{{{ban_id::make(), *ip_network::parse("10.0.0.1/32"), {}, {}, 2, 90s}}});
+  EXPECT_EQ(who_is(secret{}, "10.0.0.1").why().retry_after, 90s);
+  tell(auth, banned{});
+  EXPECT_EQ(refused(secret{}, "10.0.0.1"), refusal_code::unauthorized);
+}
+
+TEST_F(Guessing, KeepsToItsOwnBanUntilItIsKnownEverywhere) {
+  guess(10);
+  tell(auth, banned{}); // read before it was written
+  EXPECT_EQ(refused(secret{}, "10.0.0.1"), refusal_code::too_many_requests);
+  tell(auth, banned{{{ban_id::make(), *ip_network::parse("10.0.0.1/32"), {}, {}, 1, 60s}}});
+  tell(auth, banned{});
+  EXPECT_EQ(refused(secret{}, "10.0.0.1"), refusal_code::unauthorized) << "lifted";
+}
+
+TEST_F(Guessing, RefusesKeysThatWereGoodOnceFromABannedAddress) {
+  rows[key.prefix].revoked_at = wall;
+  guess(10);
+  EXPECT_EQ(refused(text.text, "10.0.0.1"), refusal_code::too_many_requests);
+  EXPECT_EQ(refused(text.text, "10.0.0.2"), refusal_code::key_revoked);
+}
+
+TEST_F(Auth, LooksAgainWhenTheStoreSaysThatTheKeyIsAnotherOne) {
+  EXPECT_TRUE(who_is(text.text));
+  rows[key.prefix].revision = 3;
+  rows[key.prefix].granted = {scope::audit_read};
+  auto again = with(text.text);
+  again.fresh = true;
+  const auto who = ask<answer<principal>>(auth, again).reply();
+  EXPECT_EQ(who->revision, 3);
+  EXPECT_EQ(who->granted, scopes{scope::audit_read});
+}
+
+TEST_F(Guessing, DoublesABanThatFollowsAnother) {
+  tell(auth, banned{{{ban_id::make(), *ip_network::parse("10.0.0.1/32"), {}, {}, 2, -5s}}});
+  guess(10);
+  EXPECT_EQ(imposed.at(0).what.strikes, 3);
+  EXPECT_EQ(imposed.at(0).what.for_so_long, 240s);
+}
+
+// ---- habits
+
+TEST_F(Auth, NoticesManyWrongSecretsOfOneKeyAndManyAddresses) {
+  auto other = make_key_text();
+  rows[other.prefix] = test::a_key({scope::projects_read}, other.prefix); // of another secret
+  for (int i = 0; i < 12; ++i)
+    refused(other.text, "10.1." + std::to_string(i) + ".1");
+  for (int i = 0; i < 25; ++i)
+    EXPECT_TRUE(who_is(text.text, "10.2." + std::to_string(i) + ".1"));
+  advance(2s);
+  ASSERT_EQ(odd.size(), 2U);
+  EXPECT_EQ(odd[0].kind, anomaly_kind::wrong_secrets);
+  EXPECT_EQ(odd[0].prefix, other.prefix);
+  EXPECT_EQ(odd[1].kind, anomaly_kind::many_addresses);
+  EXPECT_EQ(odd[1].key, key.id);
+  ASSERT_FALSE(uses.empty());
+  EXPECT_EQ(uses[0].network, "10.2.0.0/24");
 }
 
 } // namespace

@@ -70,6 +70,22 @@ protected:
   std::vector<command_id> grown;
 };
 
+TEST_F(CommandQueue, HidesTheEnvironmentUntilTheSubmissionIsWritten) {
+  bool hidden = false;
+  settings.lanes = {caf::actor_cast<submit_lane::actor>(open([&](caf::event_based_actor*) {
+    return caf::behavior{[&](const submit_lane::write& what) {
+      hidden = is_hidden("a value that is secret");
+      return submit_lane::written{{{submit_verdict::created, what.batch.at(0).what.id}}};
+    }};
+  }))};
+  start();
+  auto what = a_submit();
+  what.what.env = {{"TOKEN", secret("value that is secret")}};
+  EXPECT_TRUE(ask<answer<submitted>>(queue, what).reply());
+  EXPECT_TRUE(hidden);
+  EXPECT_FALSE(is_hidden("a value that is secret"));
+}
+
 TEST_F(CommandQueue, WritesAllSubmissionsOfTheMailboxInOneTransaction) {
   start();
   auto all = submit_together(std::vector<submit>(20, a_submit()));
@@ -127,7 +143,7 @@ TEST_F(CommandQueue, RefusesAKeyThatWasRevokedMeanwhile) {
   world->put_key(key);
   start();
   auto refused = ask<answer<submitted>>(queue, a_submit());
-  EXPECT_EQ(refused.reply().why().code, refusal_code::key_revoked);
+  EXPECT_EQ(refused.failed(), fault::key_changed);
   EXPECT_THAT(world->commands(), IsEmpty());
 }
 

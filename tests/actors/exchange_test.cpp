@@ -22,7 +22,8 @@ protected:
       steps.emplace_back("recipe");
       return what;
     };
-    play<auth::actor>([this](const auth::identify&) -> caf::result<answer<principal>> {
+    play<auth::actor>([this](const auth::identify& asked) -> caf::result<answer<principal>> {
+      fresh.push_back(asked.fresh);
       return step<answer<principal>>("auth", identified);
     });
     play<rate_limit::actor>([this](const rate_limit::meter&) -> caf::result<rate_limit::metered> {
@@ -49,6 +50,9 @@ protected:
     });
     play<api_keys::actor>([this](const api_keys::request&) -> caf::result<answer<outcome>> {
       return step<answer<outcome>>("api_keys", answer<outcome>(outcome(page<api_key>{})));
+    });
+    play<endpoints::actor>([this](const endpoints::request&) -> caf::result<answer<outcome>> {
+      return step<answer<outcome>>("endpoints", answer<outcome>(outcome(page<webhook>{})));
     });
     play<audit::actor>([this](const audit::record& row) { audited.push_back(row.what); });
   }
@@ -89,6 +93,7 @@ protected:
   std::string failing;
   fault code = fault::unavailable;
   std::vector<std::string> steps;
+  std::vector<bool> fresh;
   std::vector<caf::actor_id> idlers;
   std::vector<audit_record> audited;
   std::vector<command_queue::submit> submits;
@@ -116,6 +121,35 @@ TEST_F(Exchange, HandsTheIdempotencyKeyOn) {
   EXPECT_EQ(submits[0].idempotency->key, "k");
 }
 
+// ---- secrets
+
+TEST_F(Exchange, PutsNoSecretIntoTheRecordOfARefusal) {
+  const auto hidden = hidden_by.hide(secret("pass word/1"));
+  request.from.path = "/projects/pass word/1/shell";
+  request.from.request_id = "id-cGFzcyB3b3JkLzE";
+  located = answer<project>(refusal{refusal_code::not_found, "", {}, {}});
+  EXPECT_EQ(refused(), refusal_code::not_found);
+  ASSERT_EQ(audited.size(), 1U);
+  EXPECT_EQ(audited[0].target, "POST /projects/[redacted]/shell");
+  EXPECT_EQ(audited[0].from.request_id, "id-[redacted]");
+  EXPECT_EQ(audited[0].reason, "NOT_FOUND");
+  EXPECT_EQ(audited[0].actor_name, who.key_name);
+  EXPECT_GE(counts.count("redacted audit"), 2);
+}
+
+TEST_F(Exchange, HandsOnNoSecretThatWouldBeRecorded) {
+  const auto hidden = hidden_by.hide(secret("hunter2-hunter2"));
+  who.key_name = "key of hunter2-hunter2";
+  identified = answer<principal>(who);
+  request.from.request_id = "hunter2-hunter2";
+  request.from.path = "/projects/hunter2-hunter2/shell";
+  walk();
+  ASSERT_EQ(submits.size(), 1U);
+  EXPECT_EQ(submits[0].who.key_name, "key of [redacted]");
+  EXPECT_EQ(submits[0].from.request_id, "[redacted]");
+  EXPECT_EQ(submits[0].from.path, request.from.path) << "a repeat is known by it";
+}
+
 // ---- the order of refusals
 
 TEST_F(Exchange, StopsAtAnUnknownKeyBeforeAnythingElse) {
@@ -124,12 +158,27 @@ TEST_F(Exchange, StopsAtAnUnknownKeyBeforeAnythingElse) {
   EXPECT_EQ(reply.what.why().code, refusal_code::key_expired);
   EXPECT_FALSE(reply.who);
   EXPECT_FALSE(reply.rate);
+  EXPECT_THAT(steps, ElementsAre("auth", "rate_limit"));
+}
+
+TEST_F(Exchange, MetersByAddressWhoHasNoGoodKeyAndSaysThatFirst) {
+  identified = answer<principal>(refusal{refusal_code::unauthorized, "", {}, {}});
+  metered = {rate_limit::rule::address, {20, 0, std::chrono::seconds(1), std::chrono::milliseconds(300)}};
+  const auto reply = walk();
+  EXPECT_EQ(reply.what.why().code, refusal_code::too_many_requests);
+  EXPECT_EQ(reply.what.why().details.at(0).field, "address");
+  EXPECT_FALSE(reply.rate) << "the headers are about keys";
+}
+
+TEST_F(Exchange, StopsAtABanBeforeAnythingElse) {
+  identified = answer<principal>(refusal{refusal_code::too_many_requests, "", {{"ban", ""}}, {}});
+  EXPECT_EQ(walk().what.why().details.at(0).field, "ban");
   EXPECT_THAT(steps, ElementsAre("auth"));
 }
 
 TEST_F(Exchange, StopsAtTheRateLimitBeforeScopeAndBody) {
   request.needed = scope::admin;
-  metered = {false, {10, 0, std::chrono::seconds(1), std::chrono::milliseconds(300)}};
+  metered = {rate_limit::rule::key, {10, 0, std::chrono::seconds(1), std::chrono::milliseconds(300)}};
   auto reply = walk();
   EXPECT_EQ(reply.what.why().code, refusal_code::too_many_requests);
   EXPECT_EQ(reply.what.why().retry_after, std::chrono::milliseconds(300));
@@ -182,6 +231,20 @@ TEST_F(Exchange, AsksTheOwnerOfEachOperation) {
   walk();
   std::erase_if(steps, [](const auto& s) { return s == "auth" || s == "rate_limit" || s == "recipe"; });
   EXPECT_THAT(steps, ElementsAre("pod_control", "queries", "api_keys"));
+}
+
+TEST_F(Exchange, AsksTheOwnerOfWebhooksForAllThatIsAboutThem) {
+  const webhook_id id;
+  const std::vector<operation> all{list_webhooks{},        create_webhook{},          get_webhook{id},
+                                   change_webhook{id, {}}, delete_webhook{id},        test_webhook{id},
+                                   list_deliveries{},      rotate_webhook_secret{id}, get_delivery{id, {}},
+                                   redeliver{id, {}},      replay_deliveries{}};
+  for (const auto& each : all) {
+    what = each;
+    steps.clear();
+    EXPECT_TRUE(walk().what);
+    EXPECT_EQ(steps.back(), "endpoints") << each.index();
+  }
 }
 
 TEST_F(Exchange, CancelsOnlyWhatTheAskerSees) {
@@ -243,6 +306,15 @@ TEST_F(Exchange, GivesEachFaultItsRefusal) {
   }
 }
 
+TEST_F(Exchange, AsksOnceMoreWhoThisIsWhenTheKeyWasChangedUnderWay) {
+  failing = "submit";
+  code = fault::key_changed;
+  EXPECT_EQ(walk().what.why().code, refusal_code::service_unavailable) << "changed again and again";
+  EXPECT_THAT(steps,
+              ElementsAre("auth", "rate_limit", "recipe", "locate", "submit", "auth", "recipe", "locate", "submit"));
+  EXPECT_THAT(fresh, ElementsAre(false, true));
+}
+
 TEST_F(Exchange, SaysAfterACommitInDoubtThatTheOutcomeIsUnknown) {
   failing = "submit";
   code = fault::unknown_outcome;
@@ -277,13 +349,13 @@ TEST_F(Exchange, MayHaveTheNextRequestWhenItHasAnswered) {
   located = answer<project>(refusal{refusal_code::conflict, "", {}, {}});
   EXPECT_EQ(refused(), refusal_code::conflict);
   EXPECT_THAT(idlers, ElementsAre(one.id()));
-  metered.admitted = false;
+  metered.refused_by = rate_limit::rule::key;
   auto next = ask<api_reply>(one, ingress::perform{request});
   EXPECT_EQ(next.reply().what.why().code, refusal_code::too_many_requests);
   EXPECT_EQ(idlers.size(), 2U);
   tell(one, expired{}); // too late: it has answered
   EXPECT_EQ(counts.count("fault_seen deadline"), 0);
-  metered.admitted = true;
+  metered.refused_by.reset();
   located = answer<project>(project{});
   EXPECT_TRUE(ask<api_reply>(one, ingress::perform{request}).reply().what);
 }

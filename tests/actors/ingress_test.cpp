@@ -44,10 +44,10 @@ TEST_F(Ingress, GivesEveryRequestAnExchangeOfItsOwn) {
   auto second = knock();
   EXPECT_EQ(under_way(), 2U);
   within<auth::actor>([this] {
-    held.at(1).deliver(answer<principal>(refusal{refusal_code::key_revoked, "", {}, {}}));
+    held.at(1).deliver(answer<principal>(refusal{refusal_code::too_many_requests, "", {}, {}}));
   });
   EXPECT_TRUE(first.open());
-  EXPECT_EQ(second.reply().what.why().code, refusal_code::key_revoked);
+  EXPECT_EQ(second.reply().what.why().code, refusal_code::too_many_requests);
   EXPECT_EQ(under_way(), 1U);
 }
 
@@ -69,9 +69,9 @@ TEST_F(Ingress, GivesAnExchangeThatHasAnsweredTheNextRequest) {
   for (int i = 0; i < 3; ++i) {
     auto one = knock();
     within<auth::actor>([this] {
-      held.back().deliver(answer<principal>(refusal{refusal_code::key_revoked, "", {}, {}}));
+      held.back().deliver(answer<principal>(refusal{refusal_code::too_many_requests, "", {}, {}}));
     });
-    EXPECT_EQ(one.reply().what.why().code, refusal_code::key_revoked);
+    EXPECT_EQ(one.reply().what.why().code, refusal_code::too_many_requests);
     EXPECT_EQ(under_way(), 0U);
     EXPECT_EQ(spare(), 1U);
   }
@@ -84,7 +84,7 @@ TEST_F(Ingress, GivesNoFurtherRequestToAnExchangeThatWasOverdue) {
   EXPECT_EQ(spare(), 0U);
   auto next = knock();
   within<auth::actor>([this] { // the answer to the former request
-    held.at(0).deliver(answer<principal>(refusal{refusal_code::key_revoked, "", {}, {}}));
+    held.at(0).deliver(answer<principal>(refusal{refusal_code::too_many_requests, "", {}, {}}));
   });
   EXPECT_TRUE(next.open());
 }
@@ -95,7 +95,7 @@ TEST_F(Ingress, KeepsNoMoreExchangesThanItIsTo) {
     all.push_back(knock());
   within<auth::actor>([this] {
     for (auto& one : held)
-      one.deliver(answer<principal>(refusal{refusal_code::key_revoked, "", {}, {}}));
+      one.deliver(answer<principal>(refusal{refusal_code::too_many_requests, "", {}, {}}));
   });
   EXPECT_EQ(under_way(), 0U);
   EXPECT_EQ(spare(), settings.most_spare);

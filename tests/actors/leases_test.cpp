@@ -39,13 +39,14 @@ protected:
           return runner::running{static_cast<int>(handed.size())};
         },
         [this](const runner::check& what) {
-          runner::missing out;
+          runner::checked out{{}, strays};
           for (const auto& id : what.held)
             if (std::none_of(handed.begin(), handed.end(), [&](const auto& one) { return one.what.id == id; }))
-              out.commands.push_back(id);
+              out.missing.push_back(id);
           return out;
         },
-        [this](const runner::stop& what) { stops.push_back(what); }, [this](runner::abandon) { ++abandoned; });
+        [this](const runner::stop& what) { stops.push_back(what); },
+        [this](const runner::drop& what) { dropped.push_back(what.commands); }, [](runner::abandon) {});
   }
   void start() {
     leases = open(behavior, around(), settings, memory::make_lease_store(world), processes);
@@ -73,7 +74,8 @@ protected:
   config settings;
   actor leases;
   int hand_overs = 0;
-  int abandoned = 0;
+  std::vector<command_id> strays; // that RUNNER names
+  std::vector<std::vector<command_id>> dropped;
   std::vector<lease> handed;
   std::vector<runner::stop> stops;
 };
@@ -94,6 +96,19 @@ TEST_F(Leases, ReclaimsItsOwnCommandsOnceAfterAStart) {
   EXPECT_EQ(handed[0].attempt, 2);
   advance(5s);
   EXPECT_THAT(world->calls("leases.reclaim"), SizeIs(1));
+}
+
+TEST_F(Leases, SaysWhenTheRunnerHasWhatThisNodeRanBefore) {
+  a_command_of(settings.self.id);
+  world->unreachable(true);
+  start();
+  const auto waiting = ask<settled>(leases, settle{});
+  EXPECT_TRUE(waiting.open());
+  world->unreachable(false);
+  advance(600ms);
+  EXPECT_THAT(handed, SizeIs(1));
+  EXPECT_FALSE(waiting.open());
+  EXPECT_FALSE(ask<settled>(leases, settle{}).open()) << "it stays so";
 }
 
 TEST_F(Leases, ReclaimsAgainWhenTheRunnerHasRestarted) {
@@ -154,7 +169,8 @@ TEST_F(Leases, AdoptsNoMoreAtOnceThanItMay) {
   for (int i = 0; i < 5; ++i)
     a_command_of(gone);
   start();
-  advance(490ms);
+  EXPECT_THAT(handed, IsEmpty()) << "its second heartbeat is still to come";
+  advance(600ms);
   EXPECT_THAT(handed, SizeIs(2));
   advance(1s);
   EXPECT_THAT(handed, SizeIs(5));
@@ -173,19 +189,39 @@ TEST_F(Leases, RepeatsWishesToCancelUntilTheCommandEnds) {
   EXPECT_EQ(stops[0].reason, cancel_reason::timeout);
 }
 
-TEST_F(Leases, DropsAndTakesBackEverythingWhenItWasTakenForDead) {
-  const auto before = a_command_of(settings.self.id);
+TEST_F(Leases, KeepsWhatNobodyTookWhenItWasTakenForDead) {
+  a_command_of(settings.self.id);
   start();
   ASSERT_THAT(handed, SizeIs(1));
   world->expire(settings.self.id);
+  advance(3s);
+  EXPECT_THAT(dropped, IsEmpty());
+  EXPECT_THAT(handed, SizeIs(1));
+  EXPECT_THAT(world->calls("leases.reclaim"), SizeIs(1));
+}
+
+TEST_F(Leases, JudgesNobodyAfterItWasLateItself) {
+  start();
+  world->expire(settings.self.id);
+  const auto orphan = a_command_of(node_id::make());
+  advance(990ms);
+  EXPECT_THAT(handed, IsEmpty()) << "the other one may just be as late";
+  advance(600ms);
+  ASSERT_THAT(handed, SizeIs(1));
+  EXPECT_EQ(handed[0].what.id, orphan.what.id);
+}
+
+TEST_F(Leases, HasLetGoOfWhatItDoesNotHoldAtTwoLooks) {
+  const auto others = command_id::make();
+  const auto ends = command_id::make();
+  start();
+  strays = {others, ends};
   advance(510ms);
-  EXPECT_EQ(abandoned, 1);
-  ASSERT_THAT(handed, SizeIs(2));
-  EXPECT_EQ(handed[1].what.id, before.what.id);
-  EXPECT_GT(handed[1].token, handed[0].token);
-  advance(2s);
-  EXPECT_EQ(abandoned, 1);
-  EXPECT_THAT(handed, SizeIs(2));
+  EXPECT_THAT(dropped, IsEmpty()) << "it may have just ended";
+  strays = {others};
+  advance(510ms);
+  ASSERT_THAT(dropped, SizeIs(1));
+  EXPECT_EQ(dropped[0], std::vector{others});
 }
 
 TEST_F(Leases, HandsOverWhatItHoldsAndTheRunnerHasNotHeardOf) {
@@ -249,10 +285,10 @@ TEST_F(Leases, BeatsOnWhileTheStoreIsAway) {
   world->unreachable(true);
   advance(3s);
   EXPECT_GT(counts.count("fault_seen leases"), 5);
-  EXPECT_EQ(abandoned, 0);
+  EXPECT_THAT(dropped, IsEmpty());
   world->unreachable(false);
   const auto orphan = a_command_of(node_id::make());
-  advance(1s);
+  advance(2s);
   ASSERT_THAT(handed, SizeIs(1));
   EXPECT_EQ(handed[0].what.id, orphan.what.id);
 }

@@ -30,6 +30,13 @@ protected:
           changes.push_back(what.what);
           return command_queue::recorded{};
         },
+        [this](const command_queue::vouch& what) -> caf::result<command_queue::vouched> {
+          if (vouch_fault)
+            return to_error({*vouch_fault, "planned"});
+          if (key_is_good)
+            intents.push_back(what.what);
+          return command_queue::vouched{key_is_good};
+        },
         [this](const command_queue::observe& what) { observed.push_back(what.what); });
     play<queries::actor>([this](const queries::request&) { return answer<outcome>(outcome(queue)); });
     play<streams::actor>([this](const streams::project_changed& what) { told.push_back(what.what); });
@@ -71,7 +78,26 @@ protected:
   std::vector<project> told;
   std::vector<project_health> observed;
   actor control;
+  bool key_is_good = true;
+  std::optional<fault> vouch_fault;
+  std::vector<project_change> intents;
 };
+
+TEST_F(PodControl, DoesNothingThatCannotBePutOnRecordBefore) {
+  vouch_fault = fault::unavailable;
+  EXPECT_EQ(want(create_project{"fresh", {}}).failed(), fault::unavailable);
+  EXPECT_EQ(want(delete_project{"demo"}).failed(), fault::unavailable);
+  EXPECT_EQ(listed(), std::vector<std::string>{"demo"});
+  vouch_fault.reset();
+  done<project_created>(create_project{"fresh", {}});
+  done<project>(delete_project{"demo"});
+  ASSERT_EQ(intents.size(), 2U);
+  EXPECT_EQ(intents[0].event, "project.create");
+  EXPECT_EQ(intents[0].project, "fresh");
+  EXPECT_EQ(intents[0].by, who.key);
+  EXPECT_EQ(intents[1].event, "project.delete");
+  EXPECT_EQ(changes.at(0).event, "project.created");
+}
 
 TEST_F(PodControl, LocatesAProjectUnlessItIsMissingOrStopped) {
   EXPECT_EQ(located("demo")->id, "demo");
@@ -81,6 +107,15 @@ TEST_F(PodControl, LocatesAProjectUnlessItIsMissingOrStopped) {
   host->set_status("demo", project_status::stopped);
   EXPECT_EQ(located("demo").why().code, refusal_code::conflict);
   EXPECT_NE(located("demo").why().message.find("/projects/demo/start"), std::string::npos);
+}
+
+TEST_F(PodControl, TouchesNothingForAKeyThatWasRevokedOrChangedMeanwhile) {
+  key_is_good = false;
+  EXPECT_EQ(want(create_project{"fresh", {}}).failed(), fault::key_changed);
+  EXPECT_EQ(want(delete_project{"demo"}).failed(), fault::key_changed);
+  EXPECT_EQ(want(delete_project{"demo", true}).failed(), fault::key_changed);
+  EXPECT_EQ(listed(), std::vector<std::string>{"demo"});
+  EXPECT_TRUE(changes.empty());
 }
 
 TEST_F(PodControl, PassesAFaultOfTheHostOn) {

@@ -58,7 +58,7 @@ protected:
   }
 
   [[nodiscard]] surroundings around() {
-    return {&peers, &lines, &counts, &health};
+    return {&peers, &lines, &counts, &health, nullptr, &for_records};
   }
   template <class Peer, class... Handlers>
   void play(Handlers... handlers) {
@@ -68,8 +68,11 @@ protected:
     }));
     peers.set(caf::actor_cast<Peer>(all.back()));
   }
-  lease claimed() {
-    new_command one{{command_id::make(), key.id, key.family, test::a_script(), {}}, test::a_request(), "", {}, {}};
+  [[nodiscard]] bool is_hidden(std::string_view text) const {
+    return hidden_by.redact(text).has_value();
+  }
+  lease claimed(const submission& what = test::a_script()) {
+    new_command one{{command_id::make(), key.id, key.family, what, {}}, test::a_request(), "", {}, {}};
     EXPECT_TRUE(commands->submit({&one, 1}));
     return commands->claim({node, "boot-1", 1, 64, {}})->at(0);
   }
@@ -80,6 +83,13 @@ protected:
         .receive([&](const running& now) { count = now.count; }, [](const caf::error&) {});
     return count;
   }
+  checked looked_at(std::vector<command_id> held) {
+    checked out;
+    caf::scoped_actor self(system);
+    self->request(runner, 30s, check{std::move(held)})
+        .receive([&](const checked& now) { out = now; }, [](const caf::error&) { ADD_FAILURE() << "no answer"; });
+    return out;
+  }
   bool ends(const command_id& id) {
     return eventually([&] { return world->result_of(id).has_value(); });
   }
@@ -87,6 +97,8 @@ protected:
   directory peers;
   test::watched_log lines;
   test::watched_metrics counts;
+  redactor hidden_by = *redactor::make({});
+  censor for_records{hidden_by, counts, "audit"};
   health_board health;
   std::shared_ptr<memory::world> world = memory::make_world();
   std::shared_ptr<command_store> commands = memory::make_command_store(world);
@@ -113,6 +125,18 @@ TEST_F(Runner, RunsOneExecutionForEachLeaseAndReportsItsLoad) {
   processes->exits(b.what.id, 0);
   EXPECT_TRUE(eventually([&] { return load == 0; }));
   EXPECT_EQ(reclaims, 0);
+}
+
+TEST_F(Runner, HidesWhatACommandHasOfSecretsFromTheHandOverToItsEnd) {
+  auto what = test::a_script();
+  what.env = {{"TOKEN", secret("value/of the token")}};
+  const auto a = claimed(what);
+  execute({a});
+  EXPECT_TRUE(is_hidden("in value/of the token!"));
+  EXPECT_TRUE(is_hidden(to_base64("value/of the token")));
+  processes->exits(a.what.id, 0);
+  EXPECT_TRUE(ends(a.what.id));
+  EXPECT_TRUE(eventually([&] { return !is_hidden("in value/of the token!"); }));
 }
 
 TEST_F(Runner, ReportsItsLoadAlsoWhenItIsHandedNothing) {
@@ -163,6 +187,20 @@ TEST_F(Runner, DropsAllExecutionsWithoutTouchingTheirCommands) {
   EXPECT_EQ(reclaims, 0);
 }
 
+TEST_F(Runner, DropsSomeExecutionsWithoutTouchingTheirCommands) {
+  const auto a = claimed();
+  const auto b = claimed();
+  execute({a, b});
+  ASSERT_TRUE(eventually([&] { return processes->starts(a.what.id) == 1 && processes->starts(b.what.id) == 1; }));
+  caf::anon_send(runner, drop{{a.what.id, command_id::make()}});
+  ASSERT_TRUE(eventually([&] { return load == 1; }));
+  EXPECT_THAT(processes->cancels(a.what.id), SizeIs(0));
+  EXPECT_FALSE(world->result_of(a.what.id));
+  EXPECT_EQ(reclaims, 0);
+  processes->exits(b.what.id, 0);
+  EXPECT_TRUE(ends(b.what.id));
+}
+
 TEST_F(Runner, HasItsLeasesReclaimedWhenAnExecutionDies) {
   const auto a = claimed();
   processes->on_start([](const launch&) { throw std::runtime_error("a bug"); });
@@ -180,11 +218,18 @@ TEST_F(Runner, NamesWhatItShouldRunAndDoesNot) {
   const auto a = claimed();
   const auto unknown = command_id::make();
   execute({a});
-  missing got;
-  caf::scoped_actor self(system);
-  self->request(runner, 30s, check{{unknown, a.what.id}})
-      .receive([&](const missing& m) { got = m; }, [](const caf::error&) {});
-  EXPECT_EQ(got.commands, std::vector{unknown});
+  const auto got = looked_at({unknown, a.what.id});
+  EXPECT_EQ(got.missing, std::vector{unknown});
+  EXPECT_THAT(got.strays, SizeIs(0));
+}
+
+TEST_F(Runner, NamesWhatItRunsAndShouldNot) {
+  const auto a = claimed();
+  const auto b = claimed();
+  execute({a, b});
+  const auto got = looked_at({b.what.id});
+  EXPECT_THAT(got.missing, SizeIs(0));
+  EXPECT_EQ(got.strays, std::vector{a.what.id});
 }
 
 } // namespace

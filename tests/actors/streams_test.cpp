@@ -49,6 +49,14 @@ protected:
     opened.key = key;
     return ask<answer<stream_news>>(streams, ingress::read_stream{opened, {1, 0}, wait});
   }
+  test::asked<answer<stream_news>> read_as(const command_id& holder) {
+    stream_opened opened;
+    opened.project = "demo";
+    opened.command = command;
+    opened.key = key;
+    opened.holder = holder;
+    return ask<answer<stream_news>>(streams, ingress::read_stream{opened, {1, 0}, 10s});
+  }
   void grows() {
     news = true;
     tell(streams, grown{command});
@@ -83,6 +91,43 @@ TEST_F(Streams, ParksAReaderUntilTheCommandGrows) {
   grows();
   EXPECT_TRUE(one.reply()->events);
   EXPECT_TRUE(other.reply()->events);
+}
+
+TEST_F(Streams, AsksAtEachQuestionWhetherTheCommandWhoseCredentialItIsStillRuns) {
+  const auto holder = command_id::make();
+  bool runs = true;
+  play<api_keys::actor>([&](const api_keys::find& what) {
+    EXPECT_EQ(what.executions, std::vector{holder});
+    api_keys::found out;
+    if (runs)
+      out.executions.push_back({holder, "demo", {}});
+    return out;
+  });
+  news = true;
+  EXPECT_TRUE(read_as(holder).reply());
+  runs = false;
+  EXPECT_EQ(read_as(holder).reply().why().code, refusal_code::unauthorized);
+}
+
+TEST_F(Streams, SendsReadersOfAChangedKeyAwayAndOnlyThose) {
+  auto one = read(10s);
+  auto of_project = read(10s, true);
+  tell(streams, recheck{key_id::make()});
+  EXPECT_TRUE(one.open());
+  tell(streams, recheck{key});
+  EXPECT_TRUE(one.reply()->draining);
+  EXPECT_TRUE(of_project.reply()->draining);
+  EXPECT_TRUE(read(10s).open()) << "whoever still may comes again";
+}
+
+TEST_F(Streams, EndsWithTheKeyThatOpenedIt) {
+  stream_opened opened;
+  opened.project = "demo";
+  opened.command = command;
+  opened.key = key;
+  opened.ends_at = now_utc() - 1s;
+  const auto ended = ask<answer<stream_news>>(streams, ingress::read_stream{opened, {1, 0}, 10s});
+  EXPECT_EQ(ended.reply().why().code, refusal_code::key_expired);
 }
 
 TEST_F(Streams, LooksAgainByItselfInCaseANotificationWasLost) {

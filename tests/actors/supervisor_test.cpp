@@ -6,6 +6,7 @@
 #include "adapters/memory/memory_stores.hpp"
 #include "tests/support/eventually.hpp"
 #include "tests/support/samples.hpp"
+#include "tests/support/scripted_sender.hpp"
 #include "tests/support/watched.hpp"
 
 #include <caf/actor_system.hpp>
@@ -13,6 +14,8 @@
 #include <caf/scoped_actor.hpp>
 
 #include <gmock/gmock.h>
+
+#include <future>
 
 namespace rdev::supervisor {
 namespace {
@@ -66,6 +69,14 @@ protected:
     out.make_queries = [w = world] { return memory::make_command_queries(w); };
     out.make_lease_store = [w = world] { return memory::make_lease_store(w); };
     out.make_audit_log = [w = world] { return memory::make_audit_log(w); };
+    out.make_audit_reader = [w = world] { return memory::make_audit_reader(w); };
+    out.make_audit_chain = [w = world] { return memory::make_audit_chain(w); };
+    out.make_ban_store = [w = world] { return memory::make_ban_store(w); };
+    out.make_webhook_registry = [w = world] { return memory::make_webhook_registry(w); };
+    out.make_webhook_outbox = [w = world] { return memory::make_webhook_outbox(w); };
+    out.sender = std::make_shared<test::scripted_sender>();
+    out.auth.checks = out.api_keys.checks = *credentials::make("", nullptr);
+    out.api_keys.node = out.leases.self.id;
     out.processes = processes;
     out.projects = projects;
     return out;
@@ -89,6 +100,14 @@ protected:
       return id.has_value();
     }));
     return id.value_or(command_id{});
+  }
+  template <class Actor>
+  bool ends(const Actor& which) {
+    caf::scoped_actor self(system);
+    self->monitor(which);
+    bool out = false;
+    self->receive([&](const caf::down_msg&) { out = true; }, caf::after(30s) >> [] {});
+    return out;
   }
   bool completes(const command_id& id) {
     return eventually([&] {
@@ -181,6 +200,9 @@ TEST_F(House, SurvivesTheDeathOfStreams) {
 TEST_F(House, SurvivesTheDeathOfAudit) {
   survives_the_death_of<audit::actor>("audit");
 }
+TEST_F(House, SurvivesTheDeathOfAuditor) {
+  survives_the_death_of<auditor::actor>("auditor");
+}
 TEST_F(House, SurvivesTheDeathOfWebhooks) {
   survives_the_death_of<webhooks::actor>("webhooks");
 }
@@ -210,6 +232,25 @@ TEST_F(House, RecordsRefusalsAgainAfterTheDeathOfAudit) {
     const auto rows = world->audit_rows();
     return std::any_of(rows.begin(), rows.end(), [](const auto& r) { return r.what.action == "request.refused"; });
   }));
+}
+
+TEST_F(House, RecordsWhatIsSaidWhileItStops) {
+  const auto record_keeper = peers.get<audit::actor>();
+  const auto door = peers.get<ingress::actor>();
+  std::promise<void> reached;
+  std::promise<void> goes_on;
+  world->meanwhile("leases.beat", [&] {
+    reached.set_value();
+    goes_on.get_future().wait();
+  });
+  reached.get_future().wait();
+  caf::anon_send(top, stop{});
+  EXPECT_TRUE(ends(door));
+  caf::anon_send(record_keeper, audit::record{{{}, "system", "said.last", "x", {}, "done", {}, {}, {}}});
+  goes_on.set_value();
+  EXPECT_TRUE(ends(record_keeper));
+  const auto rows = world->audit_rows();
+  EXPECT_TRUE(std::any_of(rows.begin(), rows.end(), [](const auto& r) { return r.what.action == "said.last"; }));
 }
 
 TEST_F(House, BeatsAgainAfterTheDeathOfLeases) {

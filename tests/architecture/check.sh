@@ -102,6 +102,8 @@ BEGIN {
   library("toml++", "^toml", "^config/", "config")
   library("CLI11", "^CLI/", "^(config|adapters/cli)/", "config and adapters/cli")
   library("OpenSSL", "^openssl/", "^adapters/crypto/", "adapters/crypto")
+  library("libcurl", "^curl/", "^adapters/webhooks/", "adapters/webhooks")
+  library("RE2", "^re2/", "^adapters/redaction/", "adapters/redaction")
   library("CAF", "^caf/", "^(main.cpp$|actors/|messages/[a-z_]+.hpp$)", "messages (not values), actors and main.cpp")
   library("Boost", "^boost/", "^adapters/(http|kubernetes)/", "adapters/http and adapters/kubernetes")
   library("yaml-cpp", "^yaml-cpp/", "^adapters/kubernetes/", "adapters/kubernetes")

@@ -149,7 +149,7 @@ public:
   [[nodiscard]] bool enabled(log_level) const override {
     return false;
   }
-  void write(log_level, std::string_view, std::span<const log_field>) override {
+  void write(log_level, log_message, std::span<const log_field>) override {
   }
 };
 
@@ -169,6 +169,12 @@ public:
   }
   void rate_limited(std::string_view) override {
   }
+  void would_limit(std::string_view) override {
+  }
+  void locked_out(bool) override {
+  }
+  void anomaly_seen(anomaly_kind) override {
+  }
   void command_ended(std::string_view, command_type, command_status, std::chrono::milliseconds) override {
   }
   void commands_active(std::int64_t) override {
@@ -181,11 +187,17 @@ public:
   }
   void output_stored(std::uint64_t) override {
   }
+  void webhook_attempted(std::string_view) override {
+  }
+  void webhooks_pending(std::int64_t) override {
+  }
   void dependency(std::string_view, bool) override {
   }
   void fault_seen(std::string_view) override {
   }
   void actor_restarted(std::string_view) override {
+  }
+  void redacted(std::string_view, std::size_t) override {
   }
   std::string text() override {
     return {};

@@ -8,6 +8,7 @@
 #include "tests/support/samples.hpp"
 #include "tests/support/watched.hpp"
 
+#include <array>
 #include <caf/actor_system.hpp>
 #include <caf/actor_system_config.hpp>
 #include <caf/event_based_actor.hpp>
@@ -118,10 +119,10 @@ principal administrator(const postgres::store_config& stores) {
   const auto keys = postgres::make_key_store(stores);
   if (auto set = keys->set_admin(sha256("a key of the bench that nobody can use")); !set)
     throw std::runtime_error(set.error().message);
-  auto row = keys->find_by_prefix("admin");
-  if (!row || !*row)
+  const auto rows = keys->find_by_prefix(std::array<std::string, 1>{"admin"});
+  if (!rows || rows->empty())
     throw std::runtime_error("there is no administrator's row");
-  return test::who_has(**row);
+  return test::who_has(rows->front());
 }
 
 // COMMAND QUEUE as in rdev-api, with peers that drop what it tells them. It rests: nothing is claimed, nothing runs.
@@ -131,8 +132,10 @@ public:
     peers_.set<audit::actor>(system_.spawn([]() -> audit::actor::behavior_type {
       return {[](const audit::record&) {}, [](const audit::committed&) {}};
     }));
-    peers_.set<webhooks::actor>(
-        system_.spawn([]() -> webhooks::actor::behavior_type { return {[](const webhooks::committed&) {}}; }));
+    peers_.set<webhooks::actor>(system_.spawn([]() -> webhooks::actor::behavior_type {
+      return {[](const webhooks::committed&) {}, [](webhooks::changed) {},
+              [](webhooks::rest) { return webhooks::rested{}; }};
+    }));
     const surroundings around{&peers_, &log_, &metrics_, &health_};
     command_queue::config settings;
     for (int i = 0; i < supervisor::parts{}.submit_lanes; ++i) // as the supervisor does it

@@ -38,6 +38,12 @@ async function rowsOf({ database }) {
   };
 }
 
+async function sealedLog(cluster) {
+  const open = 'SELECT (SELECT count(*) FROM audit_log) - (SELECT count(*) FROM audit_seals) AS n';
+  await waitFor('all records are sealed', async () => (await cluster.database.rows(open))[0].n === 0, 60_000);
+  return cluster.verifyAudit();
+}
+
 // Run folders that are left.
 function runFoldersOf({ nodes }) {
   const runDirs = [...new Set(nodes.map(({ runDir }) => runDir))];
@@ -124,6 +130,7 @@ export async function chaos({
         return { ...seen, tag, key, end, reading: seen.tape.reading };
       }),
       rows: await rowsOf(cluster),
+      sealed: await sealedLog(cluster).catch(({ message }) => ({ code: undefined, text: message })),
       ledger: node.lines('ledger'),
       processes,
       deaths: striker.deaths,

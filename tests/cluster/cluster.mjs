@@ -4,7 +4,7 @@ import { randomBytes } from 'node:crypto';
 import fs from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
-import { Server, alive, binDir, descendantsOf, waitFor } from '../e2e/support.mjs';
+import { Server, alive, binDir, cleanEnv, descendantsOf, run, waitFor } from '../e2e/support.mjs';
 import { Database } from './database.mjs';
 import { uuidOf } from './ids.mjs';
 import {
@@ -162,9 +162,10 @@ export class Cluster {
 
   async #open({ proxied, shared, databaseDir = path.join(this.base, 'postgres'), env }) {
     this.#shared = shared;
-    this.database = new Database({ folder: databaseDir, logFile: path.join(this.base, 'postgres.log') });
+    const logFile = path.join(this.base, 'postgres.log');
+    this.database = new Database({ folder: databaseDir, logFile, onPort: (port) => this.proxy?.forwardTo(port) });
     await this.database.create();
-    if (proxied) this.proxy = await Proxy.start(() => this.database.port);
+    if (proxied) this.proxy = await Proxy.start(this.database.port);
     this.#env = {
       DATABASE_URL: this.database.url({ port: this.proxy?.port }),
       RDEV_SECRETS_KEYS: `k1:${randomBytes(32).toString('base64')}`,
@@ -197,6 +198,12 @@ export class Cluster {
   // How often something that was done to a command is in the audit log.
   audits(id, action) {
     return this.database.count(`audit_log WHERE target = '${uuidOf(id)}' AND action = '${action}'`);
+  }
+
+  // What `rdev-api audit verify` makes of the log.
+  async verifyAudit() {
+    const { code, stdout, stderr } = await run(path.join(binDir, 'rdev-api'), ['audit', 'verify'], { env: cleanEnv(this.#env) });
+    return { code, text: `${stdout}${stderr}` };
   }
 
   // What lives of commands: their processes and the shims over them.

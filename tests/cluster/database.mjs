@@ -46,14 +46,16 @@ export class Database {
   #session;
 
   // The folder is made if there is none. The log lies elsewhere, so that it is there when the folder is full.
-  constructor({ folder, logFile }) {
+  // `onPort` hears of each port that it listens on.
+  constructor({ folder, logFile, onPort = () => {} }) {
+    this.onPort = onPort;
     this.folder = folder;
     this.logFile = logFile;
     this.dataDir = path.join(folder, 'data');
   }
 
-  url({ port = this.port, name = 'rdev' } = {}) {
-    return `postgres://rdev:${this.#password}@127.0.0.1:${port}/${name}`;
+  url({ port = this.port, name = 'rdev', user = 'rdev', password = this.#password } = {}) {
+    return `postgres://${user}:${password}@127.0.0.1:${port}/${name}`;
   }
   get lives() {
     return this.#child !== undefined && !this.#exited;
@@ -111,6 +113,7 @@ export class Database {
 
   async #launch() {
     this.port = await freePort();
+    this.onPort(this.port);
     const settings = {
       listen_addresses: '127.0.0.1', port: this.port, unix_socket_directories: '', max_connections: 200,
       // A process that is killed loses nothing that it wrote: only a power cut would.
@@ -141,7 +144,11 @@ export class Database {
   }
 
   #open(name) {
-    return new Session(path.join(this.#programs, 'psql'), this.url({ name }));
+    return this.openAs(this.url({ name }));
+  }
+  // A session of somebody else.
+  openAs(url) {
+    return new Session(path.join(this.#programs, 'psql'), url);
   }
   async #askServer(text) {
     const session = this.#open('postgres');

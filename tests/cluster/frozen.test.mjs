@@ -22,8 +22,8 @@ before(async () => {
 });
 after(() => cluster?.close());
 
-// Node a alone takes the command and freezes; b is started then. Gives the command's id.
-async function freezeWith(failpoint, command, key) {
+// Node a alone takes the command and freezes; b is started then, which takes it over at once. Gives the command's id.
+async function freezeWith(failpoint, command, key, whileItIsAlone = () => {}) {
   await Promise.all([a, b].map((node) => node.lives && node.stop()));
   await a.start({ failpoint: `${failpoint}:stop` });
   // The answer may be frozen with it: it comes later, or never.
@@ -31,6 +31,7 @@ async function freezeWith(failpoint, command, key) {
   await waitFor(`node a freezes at ${failpoint}`, () => a.stopped);
   const token = await cluster.database.sql('SELECT token FROM lease');
   assert.match(token, /^\d+$/, 'node a holds the lease when it freezes');
+  whileItIsAlone();
   await b.start();
   const id = await submitted([b], command, { key });
   return { id, late, token: Number(token) };
@@ -69,8 +70,9 @@ async function ranShort(id, name, code) {
 
 for (const point of ['start.before', 'start.after'])
   test(`the late start of a node that froze at ${point} starts nothing`, { skip }, async () => {
-    const { id, late } = await freezeWith(point, short(point, 4), `key-${point}`);
-    if (point === 'start.before') assert.equal(b.starts(point).length, 0, 'it froze before anything was started');
+    const { id, late } = await freezeWith(point, short(point, 4), `key-${point}`, () => {
+      if (point === 'start.before') assert.equal(a.starts(point).length, 0, 'it froze before anything was started');
+    });
     const before = await ranShort(id, point, 4);
     await wake(late);
     await leftNoTrace(id, before);

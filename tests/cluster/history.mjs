@@ -18,6 +18,7 @@
 //     again        the same stream, read in one piece by a latecomer
 //   rows         commands {id, tag}; queue and leases [id]; results {id, status, exit_code, signal, out_bytes, …};
 //                events {id, event}, in order; audits {id, action}
+//   sealed       what `rdev-api audit verify` said when all records were sealed: {code, text}
 //   ledger       the lines `TAG PID RANDOM`
 //   processes    what still lives of the commands: {pid, what}
 //   deaths       how nodes ended: {node, code, signal, by: 'striker', 'failpoint' or 'itself'}
@@ -264,6 +265,20 @@ const rules = {
       const closed = count('command.end');
       if (started ? closed !== 1 : closed > 1 || closed + count('command.cancel') === 0)
         yield `${closed} audit rows of its end`;
+    },
+  },
+
+  'no-trail-without-a-command': {
+    * once({ history }) {
+      const known = new Set(history.rows.commands.map(({ id }) => id));
+      for (const { id, action } of history.rows.audits) if (!known.has(id)) yield `${action} of ${id}, which is no command`;
+    },
+  },
+
+  'the-audit-log-is-good': {
+    * once({ history }) {
+      const { code, text } = history.sealed;
+      if (code !== 0) yield `audit verify ended with ${code}: ${text}`;
     },
   },
 

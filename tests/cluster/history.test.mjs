@@ -83,6 +83,7 @@ function legal() {
       events: all.flatMap(({ events }) => events),
       audits: all.flatMap(({ audits }) => audits),
     },
+    sealed: { code: 0, text: '' },
     ledger: all.flatMap(({ ledger }) => ledger),
     processes: [],
     deaths: ['striker', 'failpoint'].map((by) => ({ node: 'a', code: null, signal: 'SIGKILL', by })),
@@ -221,6 +222,14 @@ const crimes = {
     'no audit row of the end': (h) => drop(h.rows.audits, ({ action }) => action === 'command.end'),
     'no audit row of the cancel': (h) => drop(h.rows.audits, ({ action }) => action === 'command.cancel'),
     'two audit rows of the submission': (h) => h.rows.audits.push({ id: 'cmd_good', action: 'command.submit' }),
+  },
+  'no-trail-without-a-command': {
+    'a submission that left no command': (h) => h.rows.audits.push({ id: 'cmd_ghost', action: 'command.submit' }),
+    'an end of what nobody submitted': (h) => h.rows.audits.push({ id: 'cmd_ghost', action: 'command.end' }),
+  },
+  'the-audit-log-is-good': {
+    'a record was changed': (h) => (h.sealed = { code: 4, text: 'NOT GOOD: changed at 7' }),
+    'records are not sealed': (h) => (h.sealed = { code: undefined, text: 'not within 60 s: all records are sealed' }),
   },
   'nothing-stuck': {
     'a command still runs': (h) => (of(h, 'good').final = [viewed(of(h, 'good'), 'running')]),

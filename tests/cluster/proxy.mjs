@@ -1,64 +1,43 @@
-// A TCP proxy on a free port that can cut, refuse or fall silent.
-import net from 'node:net';
+// A TCP proxy on a free port that can cut, refuse or fall silent. It has a thread of its own: whatever a test does beside it must not
+// look like a slow network to those who go through it.
+import { once } from 'node:events';
+import { Worker } from 'node:worker_threads';
 
 export class Proxy {
-  #server;
-  #pairs = new Set();
-  #refusing = false;
-  #silent = false;
-  #upstreamPort;
+  #worker;
 
-  // `upstreamPort` is asked anew for every connection.
   static async start(upstreamPort) {
     const proxy = new Proxy();
-    proxy.#upstreamPort = upstreamPort;
-    proxy.#server = net.createServer({ allowHalfOpen: true }, (client) => proxy.#serve(client));
-    await new Promise((resolve) => proxy.#server.listen(0, '127.0.0.1', resolve));
-    proxy.port = proxy.#server.address().port;
+    proxy.#worker = new Worker(new URL('./proxy_worker.mjs', import.meta.url), { workerData: { upstreamPort } });
+    [proxy.port] = await once(proxy.#worker, 'message');
+    proxy.#worker.unref();
     return proxy;
   }
 
-  #serve(client) {
-    client.on('error', () => {});
-    if (this.#refusing) return void client.resetAndDestroy();
-    const upstream = net.connect({ host: '127.0.0.1', port: this.#upstreamPort(), allowHalfOpen: true });
-    const pair = [client, upstream];
-    this.#pairs.add(pair);
-    client.setNoDelay(true);
-    upstream.setNoDelay(true);
-    for (const [from, to] of [[client, upstream], [upstream, client]]) {
-      from.on('data', (piece) => { if (!to.destroyed) to.write(piece); });
-      from.on('end', () => to.end());
-      from.on('error', () => { if (!to.destroyed) to.resetAndDestroy(); });
-      from.on('close', () => { this.#pairs.delete(pair); to.destroySoon(); });
-      if (this.#silent) from.pause();
-    }
+  // New connections go there.
+  forwardTo(port) {
+    this.#worker.postMessage(['forwardTo', port]);
   }
-
   // Resets every connection.
   cut() {
-    for (const pair of this.#pairs) for (const socket of pair) socket.resetAndDestroy();
+    this.#worker.postMessage(['cut']);
   }
   refuse() {
-    this.#refusing = true;
-    this.cut();
+    this.#worker.postMessage(['refuse']);
   }
   admit() {
-    this.#refusing = false;
+    this.#worker.postMessage(['admit']);
   }
   // Passes nothing on in either direction, not even an end, and still takes connections.
   fallSilent() {
-    this.#silent = true;
-    for (const pair of this.#pairs) for (const socket of pair) socket.pause();
+    this.#worker.postMessage(['fallSilent']);
   }
   // Goes on with what was held back.
   speak() {
-    this.#silent = false;
-    for (const pair of this.#pairs) for (const socket of pair) socket.resume();
+    this.#worker.postMessage(['speak']);
   }
 
   destroy() {
-    this.#server.close();
-    this.cut();
+    void this.#worker.terminate();
   }
 }

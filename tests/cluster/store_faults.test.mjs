@@ -9,6 +9,7 @@ import { assertRefused, seededRandom, sleep, testSeed, waitFor } from '../e2e/su
 import { Cluster } from './cluster.mjs';
 import { Counting, watch } from './commands.mjs';
 import { SmallDisk } from './disk.mjs';
+import { signal } from './processes.mjs';
 
 const random = seededRandom(testSeed());
 
@@ -180,6 +181,47 @@ describe('a store in trouble', () => {
       cluster.proxy.fallSilent();
       await Promise.all([sleep(10_000), notReady(nodes)]).finally(() => cluster.proxy.speak());
     }));
+});
+
+describe('a start without a database', () => {
+  let cluster;
+  before(async () => (cluster = await Cluster.start({ proxied: true })));
+  after(() => cluster.close());
+  const triesAgain = (node) => waitFor('it tries again', () => node.logs().filter(({ msg }) => /trying again/.test(msg)).length > 1);
+
+  test('waits for it', async () => {
+    const node = cluster.add('patient');
+    cluster.proxy.refuse();
+    const started = node.start({ env: { RDEV_DATABASE_START_TIMEOUT: '10m' } });
+    await triesAgain(node).finally(() => cluster.proxy.admit());
+    await started;
+    assert.ok(await node.isReady());
+    await node.finished(await node.submit('true'));
+  });
+
+  test('gives up in the end, and says why', async () => {
+    const node = cluster.add('hasty');
+    cluster.proxy.refuse();
+    try {
+      await assert.rejects(node.start({ env: { RDEV_DATABASE_START_TIMEOUT: '1s' } }), /"code":1,.*connection/s);
+    } finally {
+      cluster.proxy.admit();
+    }
+  });
+
+  test('is ended by a signal', async () => {
+    const node = cluster.add('ended');
+    cluster.proxy.refuse();
+    const started = node.start({ env: { RDEV_DATABASE_START_TIMEOUT: '10m' } });
+    const fails = assert.rejects(started, /"code":1,/);
+    try {
+      await triesAgain(node);
+      signal(node.pid, 'SIGTERM');
+      await fails;
+    } finally {
+      cluster.proxy.admit();
+    }
+  });
 });
 
 test('a full disk', async (t) => {

@@ -73,7 +73,8 @@ describe('two nodes of one machine', () => {
     const owner = await cluster.runsSomewhere(id);
     await owner.follow(id, { until: (frame) => frame.event === 'output' });
     assert.ok(owner.processesOf(id).length >= 3, 'it runs');
-    const answer = await other(owner).cancel(id);
+    const there = other(owner);
+    const answer = await there.patiently(() => there.cancel(id));
     assert.equal(answer.status, 202, answer.text);
     for (const node of [a, b]) {
       const view = await node.finished(id);
@@ -90,7 +91,7 @@ describe('two nodes of one machine', () => {
     await heal(a, b);
     const body = JSON.stringify({ command: 'echo >>idempotent' });
     const headers = { 'Idempotency-Key': 'across-nodes' };
-    const post = (node, text = body) => node.api('POST', '/projects/demo/shell', text, headers);
+    const post = (node, text = body) => node.patiently(() => node.api('POST', '/projects/demo/shell', text, headers));
     const first = await post(a);
     assert.equal(first.status, 202, first.text);
     assert.equal(first.headers['idempotency-replayed'], undefined);
@@ -118,7 +119,7 @@ describe('two nodes of one machine', () => {
     await heal(a, b);
     const keys = Array.from({ length: 20 }, (_, i) => `at-once-${i}`);
     const before = await cluster.database.count('command');
-    const atBoth = (key) => Promise.all([a, b].map((node) => node.post(`echo >>${key}`, { key })));
+    const atBoth = (key) => Promise.all([a, b].map((node) => node.patiently(() => node.post(`echo >>${key}`, { key }))));
     const pairs = await Promise.all(keys.map(atBoth));
     for (const pair of pairs) {
       for (const answer of pair) assert.equal(answer.status, 202, answer.text);

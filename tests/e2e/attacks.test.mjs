@@ -5,7 +5,7 @@ import { after, before, test } from 'node:test';
 import { Server, assertRefused, mint, waitFor } from './support.mjs';
 
 let server;
-before(async () => { server = await Server.start({ env: { RDEV_LIMITS_RPS: '0' } }); });
+before(async () => { server = await Server.start({ env: { RDEV_LIMITS_RPS: '0', RDEV_AUDIT_REFUSALS_PER_MINUTE: '1000000' } }); });
 after(() => server.close());
 
 // Sends bytes as they are and gives all that comes back until the connection ends or `enough` has come.

@@ -6,7 +6,7 @@ import { after, before, describe, test } from 'node:test';
 import { Server, assertRefused, binDir, cleanEnv, fieldsOf, mint, run, waitFor } from './support.mjs';
 
 let server;
-before(async () => { server = await Server.start({ env: { RDEV_LIMITS_RPS: '0' } }); });
+before(async () => { server = await Server.start({ env: { RDEV_LIMITS_RPS: '0', RDEV_LIMITS_UNAUTHENTICATED_RPS: '0', RDEV_LOCKOUT_FAILURES: '0' } }); });
 after(async () => {
   await nothingQueued();
   await server.close();

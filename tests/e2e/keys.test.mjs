@@ -20,7 +20,7 @@ test('a new key is shown once, works both ways, and appears in list and detail w
   assert.match(key.id, /^key_[0-9a-hjkmnp-tv-z]{26}$/);
   assert.match(secret, /^rdev_[0-9A-Za-z]{8}_[0-9A-Za-z]{33,}$/);
   assert.equal(key.key_prefix, secret.slice(0, 13));
-  assert.deepEqual(Object.keys(key).filter((name) => !['rate_limit', 'revoked_by'].includes(name)).sort(), ['active', 'allowed_ips', 'created_at', 'created_by', 'expires_at', 'id', 'key_prefix', 'last_used_at', 'name', 'project_ids', 'revoked_at', 'rotated_from', 'scopes']);
+  assert.deepEqual(Object.keys(key).filter((name) => !['rate_limit', 'concurrency_limit', 'revoked_by', 'last_used_ip'].includes(name)).sort(), ['active', 'allowed_ips', 'created_at', 'created_by', 'expires_at', 'id', 'key_prefix', 'last_used_at', 'name', 'project_ids', 'revoked_at', 'rotated_from', 'scopes']);
   assert.deepEqual([...key.scopes].sort(), ['keys:read', 'projects:execute']);
   for (const name of ['project_ids', 'allowed_ips', 'last_used_at', 'revoked_at', 'rotated_from']) assert.equal(key[name], null, name);
   assert.equal(key.active, true);

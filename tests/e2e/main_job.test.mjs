@@ -183,7 +183,8 @@ describe('a server with its defaults', () => {
     assert.match(lines, /^LINES=a\nb$/m);
     assert.match(lines, new RegExp(`^RDEV_COMMAND_ID=${id}$`, 'm'));
     assert.match(lines, /^RDEV_PROJECT=demo$/m);
-    const allowed = /^(PATH|HOME|LANG|TERM|TZ|GREETING|EMPTY|LINES|b|RDEV_COMMAND_ID|RDEV_PROJECT)(=|$)/;
+    assert.match(lines, new RegExp(`^RDEV_TOKEN=rdevcmd_${id.slice(4)}_[0-9a-f]{64}$`, 'm'));
+    const allowed = /^(PATH|HOME|LANG|TERM|TZ|GREETING|EMPTY|LINES|b|RDEV_COMMAND_ID|RDEV_PROJECT|RDEV_TOKEN)(=|$)/;
     for (const line of lines.trimEnd().split('\n')) assert.match(line, allowed, 'nothing else of the environment');
     const view = await server.view(id);
     assert.deepEqual([...view.env].sort(), ['EMPTY', 'GREETING', 'LINES']);

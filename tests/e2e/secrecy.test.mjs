@@ -4,12 +4,13 @@ import { randomBytes } from 'node:crypto';
 import fs from 'node:fs';
 import path from 'node:path';
 import { after, before, describe, test } from 'node:test';
-import { Server, isRoot, mint, run, waitFor } from './support.mjs';
+import { Receiver, open, verified } from './endpoint.mjs';
+import { Server, allPids, commandLine, isRoot, mint, run, waitFor } from './support.mjs';
 
 const marker = `marker${randomBytes(12).toString('hex')}`; // in the server's environment
 let server;
 before(async () => {
-  server = await Server.start({ env: { ONLY_OF_THE_SERVER: marker, RDEV_LOG_LEVEL: 'debug' } });
+  server = await Server.start({ env: { ONLY_OF_THE_SERVER: marker, RDEV_LOG_LEVEL: 'debug', RDEV_WEBHOOKS_ALLOWED_NETWORKS: '127.0.0.0/8' } });
 });
 after(() => server.close());
 
@@ -95,9 +96,8 @@ test('a command has /dev/null as its input, and no descriptor of the server', as
 async function wholeDatabase() {
   const tables = await server.psql(`SELECT quote_ident(schemaname) || '.' || quote_ident(tablename) FROM pg_tables WHERE schemaname NOT IN ('pg_catalog', 'information_schema')`);
   assert.ok(tables.includes('api_keys'));
-  let text = '';
-  for (const table of tables.split('\n')) text += `${table}\n${await server.psql(`SELECT t::text FROM ${table} t`)}\n`;
-  return text;
+  const rows = tables.split('\n').map((table) => `SELECT '${table}: ' || t::text FROM ${table} t`);
+  return server.psql(rows.join(' UNION ALL '));
 }
 
 function assertNowhere(secret, text, where) {
@@ -142,6 +142,34 @@ test('keys are in no table, log or file of the database', async () => {
     assertNowhere(text, await wholeDatabase(), 'a table');
     assertNowhere(text, server.rawLog() + server.errors(), 'the log');
     await nowhereInFiles(text);
+  }
+});
+
+test('secrets of webhooks are in no table, log, request or argument, and in no file of the database', async () => {
+  const receiver = await Receiver.start();
+  try {
+    const endpoint = await open(server, receiver, { events: ['auth.anomaly'] });
+    const rotated = await server.api('POST', `${endpoint.path}/rotate-secret`, {});
+    assert.equal(rotated.status, 200, rotated.text);
+    assert.equal((await server.api('POST', `${endpoint.path}/test`)).status, 202);
+    const call = await endpoint.call('webhook.test');
+    await waitFor('it is delivered', async () => (await endpoint.deliveries('?status=delivered')).length === 1);
+    const seen = [await endpoint.view(), await endpoint.deliveries(), (await server.api('GET', '/webhooks')).text, call, (await server.api('GET', '/metrics')).text];
+    verified(call, endpoint.plain);
+    for (const secret of [endpoint.plain, rotated.data.secret]) {
+      const text = secret.slice('whsec_'.length);
+      const bytes = Buffer.from(text, 'base64');
+      const database = await wholeDatabase();
+      for (const form of [text, text.replace(/=*$/, ''), bytes.toString('hex'), bytes.toString('base64url')]) {
+        assert.ok(!database.includes(form), 'a table');
+        assert.ok(!(server.rawLog() + server.errors()).includes(form), 'the log');
+        assert.ok(!JSON.stringify(seen).includes(form), 'an answer or a request');
+        for (const pid of allPids()) assert.ok(!commandLine(pid).some((argument) => argument.includes(form)), 'an argument');
+        await nowhereInFiles(form);
+      }
+    }
+  } finally {
+    await receiver.close();
   }
 });
 

@@ -223,7 +223,7 @@ describe('projects in pods', { timeout: 600_000 }, () => {
     try {
       for (const secret of ['rdev-api', `project-${id}-token`]) {
         const refused = await server.api('POST', '/projects', { id: other, env_from: [secret] });
-        assert.deepEqual([refused.status, refused.error.details[0].field], [400, 'env_from'], refused.text);
+        assert.deepEqual([refused.status, refused.error.details[0].field], [400, 'env_from[0]'], refused.text);
       }
       const made = await server.api('POST', '/projects', {
         id: other, image: 'localhost/tools:1', resources: { cpu: '500m', memory: '128Mi' }, repository: 'file:///srv/repository.git',

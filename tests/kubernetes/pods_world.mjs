@@ -60,7 +60,7 @@ export class RealPods extends World {
     const world = new RealPods();
     const text = fs.readFileSync(kubeconfig, 'utf8');
     const port = Number(/server: "https:\/\/127\.0\.0\.1:(\d+)"/.exec(text)[1]);
-    world.proxy = await Proxy.start(() => port);
+    world.proxy = await Proxy.start(port);
     world.folder = fs.mkdtempSync(path.join(os.tmpdir(), 'rdev-pods-'));
     world.file = path.join(world.folder, 'kubeconfig');
     fs.writeFileSync(world.file, text.replace(/(server: "https:\/\/127\.0\.0\.1:)\d+/, `$1${world.proxy.port}`), { mode: 0o600 });

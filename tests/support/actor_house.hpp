@@ -65,6 +65,7 @@ class actor_house : public ::testing::Test {
 protected:
   actor_house() {
     scheduler.clock().current_time += std::chrono::hours(1); // CAF takes time zero for "no time"
+    time_of_this_house = &scheduler.clock();
   }
 
   ~actor_house() override {
@@ -75,7 +76,16 @@ protected:
   }
 
   [[nodiscard]] surroundings around() {
-    return {&peers, &lines, &counts, &health};
+    surroundings out{&peers, &lines, &counts, &health};
+    out.boot_clock = [] {
+      return std::chrono::duration_cast<std::chrono::milliseconds>(time_of_this_house->now().time_since_epoch());
+    };
+    out.audited = &for_records;
+    return out;
+  }
+  // Whether this text would be hidden now.
+  [[nodiscard]] bool is_hidden(std::string_view text) const {
+    return hidden_by.redact(text).has_value();
   }
 
   // Everything that can happen at this moment of virtual time.
@@ -155,9 +165,13 @@ protected:
   directory peers;
   watched_log lines;
   watched_metrics counts;
+  redactor hidden_by = *redactor::make({});
+  censor for_records{hidden_by, counts, "audit"};
   health_board health;
   virtual_time settings_of_caf;
   caf::actor_system system{settings_of_caf};
+  // What a plain function can see of the virtual time; tests run one after the other.
+  inline static caf::detail::test_actor_clock* time_of_this_house = nullptr;
   caf::scheduler::test_coordinator& scheduler = dynamic_cast<caf::scheduler::test_coordinator&>(system.scheduler());
 
 private:

@@ -17,7 +17,16 @@ inline api_key a_key(scopes granted = {scope::admin}, std::string prefix = "rdev
 }
 
 inline principal who_has(const api_key& key) {
-  return {key.id, key.family, key.prefix, key.name, key.granted, key.project_ids, key.rate_limit};
+  principal who;
+  who.key = key.id;
+  who.family = key.family;
+  who.key_prefix = key.prefix;
+  who.key_name = key.name;
+  who.granted = key.granted;
+  who.project_ids = key.project_ids;
+  who.rate_limit = key.rate_limit;
+  who.concurrency_limit = key.concurrency_limit;
+  return who;
 }
 
 inline request_context a_request(std::string method = "POST", std::string path = "/projects/demo/shell") {

@@ -34,7 +34,7 @@ public:
   [[nodiscard]] bool enabled(log_level) const override {
     return false;
   }
-  void write(log_level, std::string_view, std::span<const log_field>) override {
+  void write(log_level, log_message, std::span<const log_field>) override {
   }
 };
 

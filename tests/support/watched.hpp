@@ -17,7 +17,7 @@ public:
   [[nodiscard]] bool enabled(log_level) const override {
     return true;
   }
-  void write(log_level, std::string_view message, std::span<const log_field> fields) override {
+  void write(log_level, log_message message, std::span<const log_field> fields) override {
     std::string line(message);
     for (const auto& f : fields)
       if (const auto* text = std::get_if<std::string>(&f.value))
@@ -63,6 +63,15 @@ public:
   void rate_limited(std::string_view field) override {
     add("rate_limited " + std::string(field));
   }
+  void would_limit(std::string_view field) override {
+    add("would_limit " + std::string(field));
+  }
+  void locked_out(bool in_shadow) override {
+    add(in_shadow ? "locked_out in shadow" : "locked_out");
+  }
+  void anomaly_seen(anomaly_kind kind) override {
+    add("anomaly_seen " + std::string(name_of(kind)));
+  }
   void command_ended(std::string_view, command_type, command_status status, std::chrono::milliseconds) override {
     add("command_ended " + std::string(name_of(status)));
   }
@@ -78,6 +87,12 @@ public:
   void output_stored(std::uint64_t bytes) override {
     add("output_stored", static_cast<std::int64_t>(bytes));
   }
+  void webhook_attempted(std::string_view outcome) override {
+    add("webhook_attempted " + std::string(outcome));
+  }
+  void webhooks_pending(std::int64_t deliveries) override {
+    put("webhooks_pending", deliveries);
+  }
   void dependency(std::string_view name, bool up) override {
     put("dependency " + std::string(name), up ? 1 : 0);
   }
@@ -89,6 +104,9 @@ public:
   }
   void actor_restarted(std::string_view name) override {
     add("actor_restarted " + std::string(name));
+  }
+  void redacted(std::string_view where, std::size_t hits) override {
+    add("redacted " + std::string(where), static_cast<std::int64_t>(hits));
   }
   std::string text() override {
     return {};

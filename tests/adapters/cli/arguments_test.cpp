@@ -98,6 +98,27 @@ TEST_F(Arguments, OfKeysMakeAndRevokeThem) {
   static_cast<void>(wish_of<list_keys>({"keys"}));
 }
 
+TEST_F(Arguments, OfWebhooksMakeThemAndShowWhatWasSent) {
+  const auto made_of =
+      wish_of<create_webhook>({"webhooks", "create", "https://a.b/c", "--event", "command.*", "--event", "key.revoked",
+                               "--project", "a", "--description", "ours", "--ordered"});
+  EXPECT_EQ(made_of.url, "https://a.b/c");
+  EXPECT_EQ(made_of.events, (std::vector<std::string>{"command.*", "key.revoked"}));
+  EXPECT_EQ(made_of.projects, std::vector<std::string>{"a"});
+  EXPECT_EQ(made_of.description, "ours");
+  EXPECT_TRUE(made_of.ordered);
+  EXPECT_FALSE(wish_of<list_webhooks>({"webhooks"}).limit);
+  EXPECT_EQ(wish_of<test_webhook>({"webhooks", "test", "wh_1"}).id, "wh_1");
+  EXPECT_EQ(wish_of<delete_webhook>({"webhooks", "delete", "wh_1"}).id, "wh_1");
+  const auto some = wish_of<list_deliveries>(
+      {"webhooks", "deliveries", "wh_1", "--status", "failed", "--event", "*", "--limit", "7"});
+  EXPECT_EQ(some.webhook, "wh_1");
+  EXPECT_EQ(some.status, "failed");
+  EXPECT_EQ(some.event, "*");
+  EXPECT_EQ(some.limit, 7U);
+  EXPECT_EQ(wish_of<list_deliveries>({"webhooks", "deliveries", "wh_1"}).limit, 50U);
+}
+
 TEST_F(Arguments, OfTheOtherVerbsNameTheirThing) {
   EXPECT_EQ(wish_of<tail_request>({"tail", "cmd_1"}).command_id, "cmd_1");
   EXPECT_EQ(wish_of<cancel_request>({"cancel", "cmd_1"}).command_id, "cmd_1");
@@ -119,6 +140,8 @@ TEST_F(Arguments, ThatAreWrongEndWith125AndAWord) {
   expect_misuse({"commands", "-o", "yaml"}, "yaml");
   expect_misuse({"commands", "--limit", "0"}, "limit");
   expect_misuse({"keys", "create", "n"}, "--scope");
+  expect_misuse({"webhooks", "create", "https://a.b"}, "--event");
+  expect_misuse({"webhooks", "deliveries"}, "id");
   for (const char* time : {"5", "0s", "-1s", "1w", "s", "1.5h", "99999999999999999999s", "5 m"})
     expect_misuse({"run", "demo", "--timeout", time, "--", "true"}, "--timeout");
 }

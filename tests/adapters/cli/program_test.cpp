@@ -274,6 +274,38 @@ TEST_F(Program, SaysThatASecretWasLostWithACut) {
   EXPECT_NE(ended.err.find("rdev keys revoke key_1"), std::string::npos) << ended.err;
 }
 
+TEST_F(Program, RegistersAWebhookAndShowsItsSecret) {
+  fake_server server([](const seen_request&) {
+    return json_answer(
+        201,
+        R"({"data":{"webhook":{"id":"wh_1","status":"active","events":["command.*"],"projects":null,"ordered":false,"url":"https://a.b","reason":null},"secret":"whsec_x"},"meta":{}})");
+  });
+  const auto ended = rdev(server, {"webhooks", "create", "https://a.b", "--event", "command.*", "--project", "p"});
+  EXPECT_EQ(ended.code, 0) << ended.err;
+  EXPECT_EQ(ended.out, "ID    STATUS  EVENTS     PROJECTS  ORDERED  URL          REASON\n"
+                       "wh_1  active  command.*  all       no       https://a.b  -\n"
+                       "\n"
+                       "secret (shown this once):  whsec_x\n");
+  const auto asked = server.requests();
+  ASSERT_EQ(asked.size(), 1U);
+  EXPECT_EQ(asked[0].target, "/webhooks");
+  EXPECT_EQ(asked[0].body, R"({"url":"https://a.b","events":["command.*"],"projects":["p"]})");
+}
+
+TEST_F(Program, ShowsTheLastAttemptOfADelivery) {
+  fake_server server([](const seen_request&) {
+    return json_answer(
+        200,
+        R"({"data":[{"id":"dlv_1","event":"key.created","status":"pending","created_at":"then","next_attempt_at":"soon","attempts":[{"status":null,"latency_ms":5,"error":"refused","body":""},{"status":500,"latency_ms":350,"error":"it answered 500","body":"x"}]}],"meta":{"next_cursor":null}})");
+  });
+  const auto ended = rdev(server, {"webhooks", "deliveries", "wh_1", "--status", "pending", "--event", "key.*"});
+  EXPECT_EQ(ended.code, 0) << ended.err;
+  EXPECT_EQ(ended.out,
+            "ID     EVENT        STATUS   ATTEMPTS  ANSWER  TOOK   CREATED  NEXT ATTEMPT  ERROR\n"
+            "dlv_1  key.created  pending  2         500     350ms  then     soon          it answered 500\n");
+  EXPECT_EQ(server.requests().at(0).target, "/webhooks/wh_1/deliveries?status=pending&event=key.%2A&limit=50");
+}
+
 TEST_F(Program, NeedsAKeyAndAnAddress) {
   EXPECT_EQ(run_program({"queue"}, {}).code, 125);
   EXPECT_EQ(run_program({"queue"}, {.env = {{"RDEV_API_KEY", "k"}, {"RDEV_URL", "nowhere"}}}).code, 125);

@@ -30,7 +30,7 @@ answer<operation> submitted_by(command_type type, std::string_view text) {
                          : type == command_type::git ? "GitRequest"
                                                      : "ClaudeRequest",
                          text);
-  return body ? submit_from(type, "demo", *body, 3600s) : answer<operation>(body.why());
+  return body ? submit_from(type, "demo", std::move(*body), 3600s) : answer<operation>(body.why());
 }
 
 submission good(command_type type, std::string_view text) {
@@ -51,14 +51,19 @@ TEST(Bodies, OfBadJsonAreRefusedWithThePlace) {
   ASSERT_FALSE(refused);
   EXPECT_EQ(refused.why().details.at(0).field, "body");
   EXPECT_THAT(refused.why().details.at(0).problem, testing::HasSubstr("at byte"));
-  for (const auto& text : std::vector<std::string>{"x", "{", "[]", "null", "\"ls\"", std::string("{}\0", 3), "\xff",
+  for (const auto& text : std::vector<std::string>{"x", "{", std::string("{}\0", 3), "\xff",
                                                    R"({"command":"a","command":"b"})", R"({"command":"\udc00"})"})
     EXPECT_THAT(fields_of(parse_body("ShellRequest", text)), ElementsAre("body")) << text;
 }
 
+TEST(Bodies, ThatAreNoObjectsAreRefusedAsSuch) {
+  for (const auto* text : {"[]", "null", "\"ls\"", "5", "true", "[\"a\\u0000\"]"})
+    EXPECT_THAT(bad(command_type::shell, text), ElementsAre("body")) << text;
+}
+
 TEST(Bodies, ThatAreMissingCountAsEmptyObjects) {
   EXPECT_TRUE(parse_body("RotateRequest", ""));
-  EXPECT_THAT(fields_of(parse_body("ShellRequest", "")), ElementsAre("command"));
+  EXPECT_THAT(bad(command_type::shell, ""), ElementsAre("command"));
 }
 
 TEST(ShellBody, IsTextForAShellOrAListWithoutOne) {
@@ -91,6 +96,51 @@ TEST(ShellBody, NamesEveryProblemAtOnce) {
       bad(command_type::shell, R"({"command":"a\u0000b","env":{"1A":"x","RDEV_X":"y","OK":"z\u0000","G":"ok","":"x"},
                                            "workdir":"../x","timeout_seconds":3601})"),
       UnorderedElementsAre("command", "env.1A", "env.RDEV_X", "env.OK", "env.", "workdir", "timeout_seconds"));
+}
+
+TEST(ShellBody, NamesWhatTheSchemaFindsTogetherWithWhatTheRulesFind) {
+  EXPECT_THAT(bad(command_type::shell,
+                  R"({"command":["","a\u0000",5],"env":{"1A":5,"RDEV_X":"y\u0000","OK":"fine"},"workdir":"/etc",
+                                           "timeout_seconds":3601,"priority":"urgent","bogus":{}})"),
+              UnorderedElementsAre("command", "command[0]", "command[1]", "command[2]", "env.1A", "env.1A",
+                                   "env.RDEV_X", "env.RDEV_X", "workdir", "timeout_seconds", "priority", "bogus"));
+  EXPECT_THAT(bad(command_type::git, R"({"args":[5,"\u0000"],"workdir":"..","env":{"":"x"},"command":"x"})"),
+              UnorderedElementsAre("args[0]", "args[1]", "workdir", "env.", "command"));
+  EXPECT_THAT(bad(command_type::claude, R"({"prompt":5,"workdir":"..","priority":1,"timeout_seconds":"soon"})"),
+              UnorderedElementsAre("prompt", "workdir", "priority", "timeout_seconds"));
+}
+
+TEST(ShellBody, SaysNothingAboutWhatTheSchemaHasRefused) {
+  EXPECT_THAT(bad(command_type::shell, R"({"command":5,"env":[],"workdir":[".."],"timeout_seconds":{}})"),
+              UnorderedElementsAre("command", "env", "workdir", "timeout_seconds"));
+}
+
+TEST(ShellBody, HasNoMoreToldThanOneCanRead) {
+  std::string list;
+  for (int i = 0; i < 1000; ++i)
+    list += R"(,"\u0000")";
+  const auto refused = submitted_by(command_type::shell, R"({"command":["x")" + list + "]}");
+  ASSERT_FALSE(refused);
+  EXPECT_EQ(refused.why().details.size(), 100U);
+  EXPECT_THAT(refused.why().message, testing::HasSubstr("1000 problems"));
+  EXPECT_THAT(refused.why().message, testing::HasSubstr("the first 100"));
+}
+
+TEST(ShellBody, IsNoMoreThanAProcessCanBeGiven) {
+  const auto word = "\"" + std::string(100'000, 'x') + "\"";
+  const auto list = [&](int n) {
+    std::string out = "[" + word;
+    for (int i = 1; i < n; ++i)
+      out += "," + word;
+    return out + "]";
+  };
+  good(command_type::shell, R"({"command":)" + list(62) + "}");
+  EXPECT_THAT(bad(command_type::shell, R"({"command":)" + list(63) + "}"), ElementsAre("command"));
+  EXPECT_THAT(bad(command_type::git, R"({"args":)" + list(63) + "}"), ElementsAre("args"));
+  EXPECT_THAT(bad(command_type::shell, R"({"command":)" + list(62) + R"(,"env":{"A":")" + std::string(32'768, 'x') +
+                                           R"(","B":")" + std::string(32'768, 'x') + R"(","C":")" +
+                                           std::string(32'768, 'x') + R"("}})"),
+              ElementsAre("command"));
 }
 
 TEST(ShellBody, RefusesAProgramWithoutAName) {
@@ -134,13 +184,13 @@ TEST(GitBody, IsAListOfArguments) {
 TEST(ClaudeBody, IsAPrompt) {
   EXPECT_EQ(good(command_type::claude, R"({"prompt":"do it\nnow"})").prompt, "do it\nnow");
   EXPECT_THAT(bad(command_type::claude, R"({"prompt":""})"), ElementsAre("prompt"));
-  EXPECT_THAT(bad(command_type::claude, R"({"prompt":"\u0000"})"), ElementsAre("prompt"));
+  EXPECT_THAT(bad(command_type::claude, R"({"prompt":"a\u0000"})"), ElementsAre("prompt"));
   EXPECT_THAT(bad(command_type::claude, R"({"prompt":["x"]})"), ElementsAre("prompt"));
 }
 
 answer<operation> project_from(std::string_view text) {
   auto body = parse_body("ProjectRequest", text);
-  return body ? create_project_from(*body) : answer<operation>(body.why());
+  return body ? create_project_from(std::move(*body)) : answer<operation>(body.why());
 }
 
 TEST(ProjectBody, IsAnIdAndLabels) {
@@ -156,9 +206,24 @@ TEST(ProjectBody, IsAnIdAndLabels) {
   EXPECT_THAT(fields_of(project_from(R"({"id":"demo","labels":{"":"c"}})")), ElementsAre("labels."));
 }
 
+TEST(ProjectBody, NamesEveryProblemAtOnce) {
+  EXPECT_THAT(fields_of(project_from(R"({"id":"-","labels":{"a=b":"c","d\n":"e f","":"g"},"image":"a b",
+                                         "env":{"1A":"x","RDEV_A":"y","C":"\u0000","D":5},"storage":"much",
+                                         "repository":"https://user:secret@host/x.git","env_from":["S"],"owner":"me"})")),
+              UnorderedElementsAre("id", "labels.a=b", "labels.d\n", "labels.d\n", "labels.", "image", "env.1A",
+                                   "env.RDEV_A", "env.C", "env.D", "storage", "repository", "env_from[0]", "owner"));
+}
+
+const auto now = *from_rfc3339("2029-01-31T12:00:00Z");
+
 answer<operation> key_from(std::string_view text) {
   auto body = parse_body("KeyRequest", text);
-  return body ? create_key_from(*body) : answer<operation>(body.why());
+  return body ? create_key_from(std::move(*body), now) : answer<operation>(body.why());
+}
+
+answer<operation> key_change_from(std::string_view text) {
+  auto body = parse_body("KeyChange", text);
+  return body ? change_key_from({}, std::move(*body), now) : answer<operation>(body.why());
 }
 
 TEST(KeyBody, CarriesEveryRestriction) {
@@ -207,7 +272,8 @@ TEST(KeyBody, RefusesEmptyListsAndBadValues) {
                                                         {R"("rate_limit":1000001)", "rate_limit"},
                                                         {R"("rate_limit":"5")", "rate_limit"},
                                                         {R"("id":"x")", "id"}})
-    EXPECT_THAT(fields_of(key_from(R"({"name":"n","scopes":["admin"],)" + part + "}")), ElementsAre(field)) << part;
+    EXPECT_THAT(fields_of(key_from(R"({"name":"n","scopes":["projects:read"],)" + part + "}")), ElementsAre(field))
+        << part;
   EXPECT_THAT(fields_of(key_from(R"({"name":"n","scopes":[]})")), ElementsAre("scopes"));
   EXPECT_THAT(fields_of(key_from(R"({"name":"a\u0000","scopes":["admin"]})")), ElementsAre("name"));
   EXPECT_THAT(fields_of(key_from("{}")), UnorderedElementsAre("name", "scopes"));
@@ -219,9 +285,36 @@ TEST(KeyBody, TakesAnEndInUtc) {
   EXPECT_EQ(std::get<create_key>(*made).what.expires_at, from_rfc3339("2030-01-31T12:00:00Z"));
 }
 
+TEST(KeyBody, NamesEveryProblemAtOnce) {
+  EXPECT_THAT(fields_of(key_from(R"({"name":"a\u0000","scopes":["admin","projects:fly"],"project_ids":["demo","B"],
+                                     "allowed_ips":["10.0.0.0/8","nowhere",5],"expires_in":"30d",
+                                     "expires_at":"2029-01-31T12:00:00Z","rate_limit":0,"owner":"me"})")),
+              UnorderedElementsAre("name", "scopes[1]", "project_ids", "project_ids[1]", "allowed_ips[1]",
+                                   "allowed_ips[2]", "expires_at", "expires_at", "rate_limit", "owner"));
+}
+
+TEST(KeyChange, NamesEveryProblemAtOnce) {
+  EXPECT_THAT(fields_of(key_change_from(R"({"name":"a\u0000","scopes":["admin"],"project_ids":["demo"],
+                                            "allowed_ips":["nowhere"],"expires_at":"soon","rate_limit":0})")),
+              UnorderedElementsAre("name", "project_ids", "allowed_ips[0]", "expires_at", "rate_limit"));
+  EXPECT_THAT(fields_of(key_change_from(R"({"expires_at":"2028-01-31T12:00:00Z"})")), ElementsAre("expires_at"));
+  EXPECT_THAT(fields_of(key_change_from("{}")), ElementsAre("body"));
+}
+
+TEST(KeyChange, LiftsRestrictionsWithNull) {
+  auto made = key_change_from(R"({"project_ids":null,"allowed_ips":null,"expires_at":null,"rate_limit":null})");
+  ASSERT_TRUE(made);
+  const auto& what = std::get<change_key>(*made).what;
+  EXPECT_TRUE(what.project_ids && !*what.project_ids);
+  EXPECT_TRUE(what.allowed_ips && !*what.allowed_ips);
+  EXPECT_TRUE(what.expires_at && !*what.expires_at);
+  EXPECT_TRUE(what.rate_limit && !*what.rate_limit);
+  EXPECT_FALSE(what.name || what.granted || what.concurrency_limit);
+}
+
 answer<operation> rotation_from(std::string_view text) {
   auto body = parse_body("RotateRequest", text);
-  return body ? rotate_key_from(key_id::make(), *body) : answer<operation>(body.why());
+  return body ? rotate_key_from(key_id::make(), std::move(*body)) : answer<operation>(body.why());
 }
 
 TEST(RotateBody, OverlapsForADayUnlessToldOtherwise) {

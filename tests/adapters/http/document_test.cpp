@@ -93,13 +93,45 @@ TEST(OpenApi, DeclaresExactlyTheParametersOfThePath) {
 
 TEST(OpenApi, DeclaresABodyWhereOneIsTaken) {
   for (const auto& r : routes())
-    EXPECT_EQ(operation_of(r)["requestBody"].exists(), r.takes_body) << r.method << " " << r.pattern;
+    EXPECT_EQ(operation_of(r)["requestBody"].exists(), r.takes_body()) << r.method << " " << r.pattern;
+}
+
+TEST(OpenApi, RequiresABodyWhereOneIsNeeded) {
+  for (const auto& r : routes())
+    EXPECT_EQ(operation_of(r)["requestBody"]["required"].as_boolean(), r.body == body_rule::needed)
+        << r.method << " " << r.pattern;
 }
 
 TEST(OpenApi, DeclaresTheIdempotencyKeyOnEveryPostThatCreates) {
+  const std::set<std::string_view> making_nothing{"rotateWebhookSecret", "replayDeliveries"};
   for (const auto& r : routes())
-    EXPECT_EQ(parameters_in(r, "header").contains("Idempotency-Key"), r.method == "POST" && r.takes_body)
+    EXPECT_EQ(parameters_in(r, "header").contains("Idempotency-Key"),
+              r.method == "POST" && r.takes_body() && !making_nothing.contains(r.operation))
         << r.method << " " << r.pattern;
+}
+
+// The page at /docs has a section for each tag.
+TEST(OpenApi, DescribesEveryTagThatIsUsed) {
+  std::set<std::string> described;
+  for (std::size_t i = 0; i < document()["tags"].size(); ++i)
+    described.insert(std::string(document()["tags"].at(i)["name"].as_string()));
+  for (const auto& r : routes())
+    EXPECT_TRUE(described.contains(std::string(operation_of(r)["tags"].at(0).as_string()))) << r.operation;
+}
+
+TEST(OpenApi, NamesExactlyTheFiltersOfEventsThatMatchOne) {
+  std::set<std::string> named;
+  const auto list = document()["components"]["schemas"]["EventFilter"]["enum"];
+  for (std::size_t i = 0; i < list.size(); ++i) {
+    const std::string filter(list.at(i).as_string());
+    EXPECT_TRUE(valid_event_filter(filter)) << filter;
+    EXPECT_TRUE(named.insert(filter).second) << filter << " is there twice";
+  }
+  EXPECT_TRUE(named.contains("*"));
+  for (const auto name : all_event_names) {
+    EXPECT_TRUE(named.contains(std::string(name))) << name;
+    EXPECT_TRUE(named.contains(std::string(name.substr(0, name.find('.'))) + ".*")) << name;
+  }
 }
 
 TEST(OpenApi, OpensExactlyTheRoutesWithoutAKey) {
@@ -140,9 +172,12 @@ TEST(OpenApi, HoldsNoReferenceThatLeadsNowhere) {
 call call_for(const route& r) {
   call out;
   if (r.pattern.find("{id}") != std::string_view::npos)
-    out.path["id"] = r.pattern.starts_with("/projects") ? "demo"
-                     : r.pattern.starts_with("/keys")   ? key_id::make().text()
-                                                        : command_id::make().text();
+    out.path["id"] = r.pattern.starts_with("/projects")   ? "demo"
+                     : r.pattern.starts_with("/keys")     ? key_id::make().text()
+                     : r.pattern.starts_with("/webhooks") ? webhook_id::make().text()
+                                                          : command_id::make().text();
+  if (r.pattern.find("{did}") != std::string_view::npos)
+    out.path["did"] = delivery_id::make().text();
   return out;
 }
 
@@ -156,10 +191,11 @@ bool refuses(const route& r, const std::string& parameter, const std::string& te
 // What is declared is looked at, and what is looked at is declared.
 TEST(OpenApi, DeclaresExactlyTheQueryParametersThatAreLookedAt) {
   for (const auto& r : routes()) {
-    if (r.make == nullptr || r.takes_body)
+    if (r.make == nullptr || r.takes_body())
       continue;
     const auto declared = parameters_in(r, "query");
-    for (const auto* name : {"limit", "cursor", "status", "project", "stream", "after", "framing", "force"})
+    for (const auto* name :
+         {"limit", "cursor", "status", "project", "stream", "after", "framing", "force", "event", "from", "to"})
       EXPECT_EQ(refuses(r, name, "! no good !"), declared.contains(name))
           << r.method << " " << r.pattern << "?" << name;
   }

@@ -187,8 +187,8 @@ TEST(Rendered, KeyIsTheContractsAndShowsNoHash) {
       plain,
       R"({"id":")" + id.text() +
           R"(","name":"ci","key_prefix":"rdev_12345678","scopes":["projects:read"],"project_ids":null,)"
-          R"("allowed_ips":null,"rate_limit":null,"created_at":"2026-01-02T03:04:05.678Z","created_by":null,"expires_at":null,)"
-          R"("last_used_at":null,"revoked_at":null,"revoked_by":null,"rotated_from":null,"active":true})");
+          R"("allowed_ips":null,"rate_limit":null,"concurrency_limit":null,"created_at":"2026-01-02T03:04:05.678Z","created_by":null,"expires_at":null,)"
+          R"("last_used_at":null,"last_used_ip":null,"revoked_at":null,"revoked_by":null,"rotated_from":null,"active":true})");
   EXPECT_EQ(plain.find(to_hex(k.hash)), std::string::npos);
   k.project_ids = std::vector<std::string>{"a", "b"};
   k.rate_limit = 5;

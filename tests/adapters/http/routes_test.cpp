@@ -28,6 +28,15 @@ TEST(FindRoute, HandsOutTheParametersOfThePath) {
   EXPECT_THAT(m->path, ElementsAre(Pair("id", "demo")));
 }
 
+TEST(FindRoute, HandsOutEachParameterOfThePath) {
+  const auto m = find_route("POST", "/webhooks/a/deliveries/b/redeliver");
+  ASSERT_TRUE(m && m->found != nullptr);
+  EXPECT_EQ(m->found->operation, "redeliver");
+  EXPECT_THAT(m->path, ElementsAre(Pair("did", "b"), Pair("id", "a")));
+  EXPECT_EQ(found("POST", "/webhooks/a/redeliver"), "replayDeliveries");
+  EXPECT_EQ(found("GET", "/webhooks/a/deliveries"), "listDeliveries");
+}
+
 TEST(FindRoute, AnswersHeadLikeGet) {
   EXPECT_EQ(found("HEAD", "/health"), "health");
   EXPECT_EQ(found("HEAD", "/projects/demo"), "getProject");
@@ -37,7 +46,7 @@ TEST(FindRoute, AnswersHeadLikeGet) {
 TEST(FindRoute, NamesTheMethodsOfAKnownPath) {
   const auto allowed = [](std::string_view method, std::string_view path) { return find_route(method, path)->allowed; };
   EXPECT_THAT(allowed("PUT", "/projects"), UnorderedElementsAre("GET", "HEAD", "POST"));
-  EXPECT_THAT(allowed("PATCH", "/keys/x"), UnorderedElementsAre("GET", "HEAD", "DELETE"));
+  EXPECT_THAT(allowed("PUT", "/keys/x"), UnorderedElementsAre("GET", "HEAD", "PATCH", "DELETE"));
   EXPECT_THAT(allowed("GET", "/projects/demo/shell"), UnorderedElementsAre("POST"));
   EXPECT_THAT(allowed("get", "/health"), UnorderedElementsAre("GET", "HEAD")) << "methods have a case";
   EXPECT_THAT(allowed("OPTIONS", "/commands/x/cancel"), UnorderedElementsAre("POST"));
@@ -183,6 +192,9 @@ TEST(Operations, OfStreamsResume) {
   EXPECT_EQ(made("GET", "/projects/demo/events", query, "nonsense").why().code, refusal_code::bad_request);
   EXPECT_EQ(made("GET", "/projects/demo/events", query + "&framing=words").why().code, refusal_code::bad_request);
   EXPECT_EQ(made("GET", "/projects/demo/events", "stream_id=cmd_nonsense").why().code, refusal_code::not_found);
+  EXPECT_EQ(made("GET", "/projects/demo/events", query, "x").why().details.at(0).field, "Last-Event-ID");
+  EXPECT_EQ(made("GET", "/projects/demo/events", query + "&last_event_id=x").why().details.at(0).field,
+            "last_event_id");
 }
 
 TEST(Operations, OfOutputAreAListOrBytes) {
@@ -209,14 +221,15 @@ TEST(Operations, OfProjectsCarryTheirVerb) {
 
 TEST(Routes, NeverCrashOnAnyRequestLine) {
   test::seeded random(51);
-  const std::vector<std::string> parts{"/", "projects", "commands", "keys",   "%2e",   "%",   "..",   "demo",   "?",
-                                       "&", "=",        "shell",    "output", "limit", "%00", "\xff", "events", "x"};
+  const std::vector<std::string> parts{"/",    "projects", "commands", "keys", "%2e",      "%",         "..",
+                                       "demo", "?",        "&",        "=",    "shell",    "output",    "limit",
+                                       "%00",  "\xff",     "events",   "x",    "webhooks", "deliveries"};
   for (int i = 0; i < 20'000; ++i) {
     std::string path;
     for (std::size_t n = random.below(9); n > 0; --n)
       path += random.any_of(parts);
     const auto m = find_route(random.one_in(2) ? "GET" : "POST", path);
-    if (m && m->found != nullptr && m->found->make != nullptr && !m->found->takes_body) {
+    if (m && m->found != nullptr && m->found->make != nullptr && !m->found->takes_body()) {
       call c;
       c.path = m->path;
       c.query = parse_query(path).value_or(parameters{});

@@ -194,7 +194,7 @@ public:
   [[nodiscard]] bool enabled(log_level) const override {
     return true;
   }
-  void write(log_level, std::string_view message, std::span<const log_field> fields) override {
+  void write(log_level, log_message message, std::span<const log_field> fields) override {
     log_line line{{"message", std::string(message)}};
     for (const auto& f : fields) {
       if (const auto* text = std::get_if<std::string>(&f.value))
@@ -253,6 +253,12 @@ public:
   }
   void rate_limited(std::string_view) override {
   }
+  void would_limit(std::string_view) override {
+  }
+  void locked_out(bool) override {
+  }
+  void anomaly_seen(anomaly_kind) override {
+  }
   void command_ended(std::string_view, command_type, command_status, std::chrono::milliseconds) override {
   }
   void commands_active(std::int64_t) override {
@@ -265,11 +271,17 @@ public:
   }
   void output_stored(std::uint64_t) override {
   }
+  void webhook_attempted(std::string_view) override {
+  }
+  void webhooks_pending(std::int64_t) override {
+  }
   void dependency(std::string_view, bool) override {
   }
   void fault_seen(std::string_view) override {
   }
   void actor_restarted(std::string_view) override {
+  }
+  void redacted(std::string_view, std::size_t) override {
   }
   std::string text() override {
     return {};
@@ -555,6 +567,36 @@ TEST_F(HttpServer, TakesRequestsThatComeInPieces) {
     c->send({&byte, 1});
   EXPECT_EQ(c->read().field("X-Request-ID"), "slow");
   EXPECT_EQ(c->read().field("X-Request-ID"), "next");
+}
+
+TEST_F(HttpServer, RefusesWhatIsWrongWithHeadQueryAndBodyAtOnce) {
+  house.at_once = [](const api_request& asked) {
+    auto made = asked.recipe();
+    return made ? good() : api_reply{std::move(made.why()), std::nullopt, std::nullopt};
+  };
+  start();
+  const auto c = connect();
+  const auto refused = [&](const std::string& method, const std::string& target, const std::string& fields,
+                           const std::string& body = "") {
+    c->send(request_text(method, target, "x",
+                         fields + "Idempotency-Key: a b\r\nContent-Length: " + std::to_string(body.size()) + "\r\n") +
+            body);
+    return c->read();
+  };
+  const std::string json = "Content-Type: application/json\r\n";
+  const auto all = refused("POST", "/projects/demo/shell?a=%", json, R"({"workdir":"..","priority":"urgent"})");
+  EXPECT_EQ(all.status, 400);
+  for (const auto* field : {"Idempotency-Key", "query", "command", "workdir", "priority"})
+    EXPECT_NE(all.body.find("\"field\":\"" + std::string(field) + "\""), std::string::npos) << field << all.body;
+  EXPECT_NE(all.body.find("5 problems"), std::string::npos) << all.body;
+  const auto head = refused("POST", "/projects/demo/shell", json, R"({"command":"true"})");
+  EXPECT_EQ(head.status, 400);
+  EXPECT_NE(head.body.find("1 problem;"), std::string::npos) << head.body;
+  EXPECT_EQ(refused("POST", "/projects/demo/shell", "Content-Type: text/plain\r\n", "{}").status, 415) << "comes first";
+  EXPECT_EQ(refused("POST", "/commands/nonsense/cancel", "").status, 400) << "comes before whether it is there";
+  const auto unread = refused("GET", "/commands?limit=0&a=%", "");
+  EXPECT_EQ(unread.status, 400);
+  EXPECT_EQ(unread.body.find("\"limit\""), std::string::npos) << "what cannot be read is not looked at";
 }
 
 TEST_F(HttpServer, TellsAClientToContinue) {

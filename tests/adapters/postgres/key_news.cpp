@@ -14,6 +14,7 @@ namespace rdev::test {
 using namespace std::chrono_literals;
 using ::testing::ElementsAre;
 using ::testing::IsEmpty;
+using ::testing::UnorderedElementsAre;
 
 class KeyNews : public ::testing::Test {
 protected:
@@ -22,9 +23,11 @@ protected:
            "', 'one', 'rdev_aaaaaaaa', '\\x00', '{}', '" + key.uuid() + "')");
     feed = postgres::follow_keys(
         db.stores(),
-        [this](const std::optional<key_id>& changed) {
+        [this](const key_news& news) {
           const std::lock_guard guard(mutex);
-          heard.push_back(changed ? changed->text() : "any");
+          heard.push_back(news.key ? news.key->text() : "any");
+          if (news.epoch)
+            heard.back() += " " + std::to_string(*news.epoch) + (news.revoked ? " revoked" : "");
           came.notify_all();
         },
         log);
@@ -57,6 +60,12 @@ TEST_F(KeyNews, TellsOfEachKindOfChangeAndOfNoUse) {
     change(what);
     EXPECT_THAT(next(1), ElementsAre(key.text())) << what;
   }
+}
+
+TEST_F(KeyNews, TellsOfARevocationWithItsEpoch) {
+  const auto keys = postgres::make_key_store(db.stores());
+  ASSERT_TRUE(keys->revoke(key, {}));
+  EXPECT_THAT(next(2), UnorderedElementsAre(key.text(), key.text() + " 1 revoked"));
 }
 
 TEST_F(KeyNews, ATransactionThatIsRolledBackIsNoNews) {

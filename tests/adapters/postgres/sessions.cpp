@@ -96,6 +96,14 @@ TEST_F(Sessions, AMistakeInAStatementIsInternalAndTheSessionGoesOn) {
   EXPECT_EQ(*ask(s, "SELECT coalesce(to_regclass('half')::text, 'none')"), "none");
 }
 
+TEST_F(Sessions, WhatOthersHaveDoneToTheDatabaseIsUnavailable) {
+  for (const auto* statement :
+       {"SELECT * FROM no_such_table", "DO $$ BEGIN RAISE EXCEPTION 'a trigger says no'; END $$",
+        "CREATE TEMP TABLE one (x int CHECK (x > 1)); INSERT INTO one VALUES (1)",
+        "DO $$ BEGIN SET LOCAL transaction_read_only = on; CREATE TABLE half (x int); END $$"})
+    EXPECT_EQ(fault_of(ask(s, statement)), "unavailable") << statement;
+}
+
 TEST_F(Sessions, NoServerIsUnavailableAndTheCallAfterItDoesNotWait) {
   session nobody("host=/nonexistent user=rdev dbname=rdev", {}, nullptr);
   EXPECT_EQ(fault_of(ask(nobody, "SELECT 1", effect::writes)), "unavailable") << "nothing can have been written";

@@ -1,8 +1,12 @@
 // What stands in the tables: one transaction for everything that belongs together, and nothing in clear that is sealed.
 #include "adapters/postgres/arrays.hpp"
 #include "tests/support/contracts/store_contract.hpp"
+#include "tests/support/eventually.hpp"
 #include "tests/support/test_database.hpp"
 
+#include <pqxx/pqxx>
+
+#include <atomic>
 #include <thread>
 
 namespace rdev::test {
@@ -83,7 +87,7 @@ TEST_F(Transactions, AFailureInTheMiddleOfASubmissionLeavesNothing) {
     const std::vector<new_command> batch{a_command(), a_command()};
     const auto failed = commands->submit(batch);
     ASSERT_FALSE(failed) << table;
-    EXPECT_EQ(failed.error().code, fault::internal);
+    EXPECT_EQ(failed.error().code, fault::unavailable);
     EXPECT_EQ(grown(), std::vector<int>(8, 0)) << table;
     allow(table);
     EXPECT_TRUE(commands->submit(batch)) << "and the session is still of use";
@@ -198,6 +202,33 @@ TEST_F(Transactions, ARevocationRaisesTheEpochOnce) {
   EXPECT_EQ(db.one("SELECT count(*) FROM event WHERE event = 'key.revoked'"), "1");
 }
 
+// All that takes rights away locks the key first and the epoch then: what locks them the other way round deadlocks with
+// it.
+TEST_F(Transactions, ARevocationThatWaitsForItsKeyLeavesTheEpochFree) {
+  pqxx::connection other(db.conninfo());
+  bool waited = false;
+  for (int i = 0; i < 30 && !waited; ++i) { // on a busy machine the wait may be longer than the lock's time-out
+    pqxx::work holder(other);
+    holder.exec("SELECT 1 FROM api_keys WHERE id = '" + key.id.uuid() + "' FOR UPDATE");
+    std::atomic<bool> given_up = false;
+    std::jthread revoker([&] {
+      key_writer w;
+      w.actor_name = "tester";
+      EXPECT_FALSE(keys->revoke(key.id, w));
+      given_up = true;
+    });
+    const auto waits = [&] {
+      return db.one("SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = "
+                    "current_database()") != "0";
+    };
+    ASSERT_TRUE(eventually([&] { return given_up || waits(); }));
+    EXPECT_NO_THROW(holder.exec("SELECT epoch FROM auth_epoch FOR UPDATE NOWAIT"));
+    waited = !given_up; // it waited for the key all the while
+    ASSERT_TRUE(eventually([&] { return given_up.load(); }));
+  }
+  EXPECT_TRUE(waited);
+}
+
 TEST_F(Transactions, AFailureInTheMiddleOfAKeysCreationLeavesNothing) {
   key_writer w;
   w.family = key.family;
@@ -230,6 +261,29 @@ TEST_F(Transactions, RecordsOfTheAuditLogStandThereWhole) {
           .at(0);
   EXPECT_EQ(row, (std::vector<std::string>{key.id.uuid(), "a \"b\"", "request.refused", "{x}", "NULL", "refused",
                                            "FORBIDDEN", "10.0.0.1", "req_9", "trace", "v\\"}));
+}
+
+TEST_F(Transactions, WhatIsAboutToBeDoneIsOnRecordOnlyIfTheKeyIsGood) {
+  const project_change intent{"fresh", "project.create", key.id, key.name, {"req_9", "trace", "10.0.0.1", "", ""}, {}};
+  EXPECT_FALSE(value_of(commands->vouch(intent, 7)));
+  EXPECT_EQ(db.one("SELECT count(*) FROM audit_log WHERE action = 'project.create'"), "0");
+  EXPECT_TRUE(value_of(commands->vouch(intent, 0)));
+  EXPECT_EQ(db.rows("SELECT actor_key, target, project, outcome, client_ip, request_id FROM audit_log "
+                    "WHERE action = 'project.create'"),
+            (std::vector<std::vector<std::string>>{{key.id.uuid(), "fresh", "fresh", "allowed", "10.0.0.1", "req_9"}}));
+  forbid("INSERT", "audit_log");
+  EXPECT_FALSE(commands->vouch(intent, 0)) << "what cannot be put on record is not to be done";
+  allow("audit_log");
+}
+
+TEST_F(Transactions, AnotherKeyOfTheAdministratorIsOnRecord) {
+  const auto rows = [&] { return db.one("SELECT count(*) FROM audit_log WHERE action = 'key.set_admin'"); };
+  EXPECT_EQ(rows(), "0");
+  ASSERT_TRUE(keys->set_admin(digest_of(1)));
+  ASSERT_TRUE(keys->set_admin(digest_of(1)));
+  EXPECT_EQ(rows(), "1");
+  ASSERT_TRUE(keys->set_admin(digest_of(2)));
+  EXPECT_EQ(rows(), "2");
 }
 
 TEST_F(Transactions, ThePartitionsOfWhatStillWaitsAreKept) {

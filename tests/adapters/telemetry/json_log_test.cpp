@@ -3,6 +3,7 @@
 #include "adapters/json/json.hpp"
 #include "messages/values/output.hpp"
 #include "messages/values/time.hpp"
+#include "tests/support/watched.hpp"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
@@ -16,10 +17,11 @@
 namespace rdev {
 namespace {
 
-std::vector<std::string> lines_of(const std::function<void(log&)>& use, log_level threshold = log_level::info) {
+std::vector<std::string> lines_of(const std::function<void(log&)>& use, log_level threshold = log_level::info,
+                                  std::optional<censor> hides = std::nullopt) {
   testing::internal::CaptureStdout();
   {
-    const auto out = make_json_log(threshold);
+    const auto out = make_json_log(threshold, std::move(hides));
     use(*out);
   }
   std::istringstream all(testing::internal::GetCapturedStdout());
@@ -108,6 +110,53 @@ TEST(JsonLog, MendsWhatIsNoUtf8) {
   const auto line = line_of([](log& l) { l.info("\xff", {{"path", "/\xc3(\xfe"}}); });
   EXPECT_TRUE(valid_utf8(line));
   EXPECT_EQ(parsed(line)["msg"].as_string(), "\xef\xbf\xbd");
+}
+
+// A log with one registered secret, and what it wrote.
+class RedactedLog : public testing::Test {
+protected:
+  json::value line(const std::function<void(log&)>& use) {
+    const auto lines = lines_of(use, log_level::info, censor(by, counts, "log"));
+    EXPECT_EQ(lines.size(), 1U);
+    return parsed(lines.empty() ? "{}" : lines.front());
+  }
+
+  redactor by = *redactor::make({"ticket=([0-9]+)"});
+  test::watched_metrics counts;
+};
+
+TEST_F(RedactedLog, HasNoSecretInAnyTextInAnyForm) {
+  const std::string value = "p\"a\\s/s wörd\n";
+  const auto hidden = by.hide(secret(value));
+  const auto v = line([&](log& l) {
+    l.warn("failed with " + value, {{"raw", "at '" + value + "'"},
+                                    {"base64", "x cCJhXHMvcyB3w7ZyZA== y"},
+                                    {"url", "/projects/p%22a%5Cs%2Fs%20w%C3%B6rd/shell"},
+                                    {"pattern", "ticket=4711 of 12"},
+                                    {"number", std::int64_t{4711}}});
+  });
+  EXPECT_EQ(v["msg"].as_string(), "failed with [redacted]\n");
+  EXPECT_EQ(v["raw"].as_string(), "at '[redacted]\n'");
+  EXPECT_EQ(v["base64"].as_string(), "x [redacted]== y");
+  EXPECT_EQ(v["url"].as_string(), "/projects/[redacted]/shell");
+  EXPECT_EQ(v["pattern"].as_string(), "ticket=[redacted] of 12");
+  EXPECT_EQ(v["number"].as_integer(), 4711);
+  EXPECT_EQ(counts.count("redacted log"), 5);
+}
+
+TEST_F(RedactedLog, IsNotMadeSilentByWhoDeclaresItsWordsASecret) {
+  std::vector<redactor::registration> hidden;
+  for (const auto* text : {"request completed", "203.0.113.7", "rdev_abcdefgh", "UNAUTHORIZED", "client_ip"})
+    hidden.push_back(by.hide(secret(text)));
+  const auto v = line([](log& l) {
+    l.info("request completed",
+           {{"client_ip", "203.0.113.7"}, {"key_prefix", "rdev_abcdefgh"}, {"code", "UNAUTHORIZED"}});
+  });
+  EXPECT_EQ(v["msg"].as_string(), "request completed");
+  EXPECT_EQ(v["client_ip"].as_string(), "203.0.113.7");
+  EXPECT_EQ(v["key_prefix"].as_string(), "rdev_abcdefgh");
+  EXPECT_EQ(v["code"].as_string(), "UNAUTHORIZED");
+  EXPECT_EQ(counts.count("redacted log"), 0);
 }
 
 TEST(JsonLog, WritesNumbersAsTheyAre) {

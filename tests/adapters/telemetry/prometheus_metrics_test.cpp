@@ -53,7 +53,7 @@ TEST(Metrics, OfKeysAndLimitsStandAtZeroFromTheStart) {
         R"(rdev_rate_limited_total{field="address"})", R"(rdev_rate_limited_total{field="global"})",
         R"(rdev_rate_limited_total{field="ban"})", R"(rdev_queue_depth{priority="critical"})",
         R"(rdev_queue_depth{priority="low"})", "rdev_commands_active", "rdev_sse_connections_active",
-        "rdev_audit_records_total"})
+        "rdev_audit_records_total", R"(rdev_redactions_total{where="log"})", R"(rdev_redactions_total{where="audit"})"})
     EXPECT_EQ(value_of(*m, series), "0") << series;
 }
 
@@ -100,6 +100,14 @@ TEST(Metrics, CountStreamsAndLimits) {
   EXPECT_EQ(value_of(*m, "rdev_sse_connections_total"), "2");
   EXPECT_EQ(value_of(*m, "rdev_sse_connections_active"), "1");
   EXPECT_EQ(value_of(*m, R"(rdev_rate_limited_total{field="key"})"), "1");
+}
+
+TEST(Metrics, CountWhatWasHiddenWhere) {
+  const auto m = fresh();
+  m->redacted("log", 2);
+  m->redacted("log", 1);
+  EXPECT_EQ(value_of(*m, R"(rdev_redactions_total{where="log"})"), "3");
+  EXPECT_EQ(value_of(*m, R"(rdev_redactions_total{where="audit"})"), "0");
 }
 
 TEST(Metrics, ShowTheQueueAsItWasLastSeen) {

@@ -1,6 +1,7 @@
 #include "tests/support/contracts/store_contract.hpp"
 
 #include <algorithm>
+#include <array>
 
 namespace rdev::test {
 
@@ -97,10 +98,10 @@ TEST_P(CommandStore, WritesNothingForARevokedOrExpiredKey) {
   batch[3].what.key = key_id::make(); // nobody's
   const auto receipts = value_of(commands->submit(batch));
   ASSERT_EQ(receipts.size(), 4U);
-  EXPECT_EQ(receipts[0].verdict, submit_verdict::key_revoked);
-  EXPECT_EQ(receipts[1].verdict, submit_verdict::key_revoked);
+  EXPECT_EQ(receipts[0].verdict, submit_verdict::key_changed);
+  EXPECT_EQ(receipts[1].verdict, submit_verdict::key_changed);
   EXPECT_EQ(receipts[2].verdict, submit_verdict::created) << "a revoked twin must not take the place of a good one";
-  EXPECT_EQ(receipts[3].verdict, submit_verdict::key_revoked);
+  EXPECT_EQ(receipts[3].verdict, submit_verdict::key_changed);
   const std::vector<command_id> ids{batch[0].what.id, batch[1].what.id, batch[2].what.id, batch[3].what.id};
   EXPECT_EQ(value_of(commands->existing(ids)), std::vector{batch[2].what.id});
 }
@@ -292,6 +293,76 @@ TEST_P(CommandStore, TheHealthOfAProjectIsNewsOnceForEachChange) {
 
 TEST_P(CommandStore, RecordsAProjectChangeWithoutAnIdempotencyKey) {
   EXPECT_TRUE(commands->record({"demo2", "project.removed", key.id, key.name, {}, std::nullopt}));
+}
+
+// ---- the cap of a key
+
+TEST_P(CommandStore, AKeyHasNoMoreUnfinishedCommandsThanItsLimit) {
+  key.concurrency_limit = 2;
+  ASSERT_EQ(value_of(keys->change(key, writer())).verdict, change_verdict::changed);
+  const auto verdicts = [&](const std::vector<new_command>& batch) {
+    std::vector<submit_verdict> out;
+    for (const auto& one : value_of(commands->submit(batch)))
+      out.push_back(one.verdict);
+    return out;
+  };
+  const auto one = [&] {
+    auto c = a_command();
+    c.key_has_slots = true;
+    c.key_revision = 1;
+    return c;
+  };
+  using v = submit_verdict;
+  EXPECT_EQ(verdicts({one(), one(), one()}), (std::vector{v::created, v::created, v::key_is_full}));
+  EXPECT_EQ(verdicts({one()}), std::vector{v::key_is_full});
+  const auto running = claimed();
+  ASSERT_EQ(running.size(), 2U);
+  EXPECT_EQ(verdicts({one()}), std::vector{v::key_is_full}) << "what runs counts";
+  ASSERT_TRUE(completed(running[0]));
+  auto next = one();
+  EXPECT_EQ(verdicts({next}), std::vector{v::created}) << "one has ended";
+  EXPECT_EQ(cancel(next.what.id), cancel_verdict::never_ran);
+  EXPECT_EQ(verdicts({one()}), std::vector{v::created}) << "one was cancelled";
+}
+
+TEST_P(CommandStore, WhatWasUnderWayWhenALimitComesCountsToo) {
+  submitted();
+  key.concurrency_limit = 1;
+  ASSERT_EQ(value_of(keys->change(key, writer())).verdict, change_verdict::changed);
+  auto next = a_command();
+  next.key_has_slots = true;
+  next.key_revision = 1;
+  EXPECT_EQ(value_of(commands->submit(std::array{next}))[0].verdict, submit_verdict::key_is_full);
+}
+
+TEST_P(CommandStore, ARepeatIsAnsweredAlsoWhenTheKeyIsFull) {
+  key.concurrency_limit = 1;
+  ASSERT_EQ(value_of(keys->change(key, writer())).verdict, change_verdict::changed);
+  auto first = a_command();
+  first.key_has_slots = true;
+  first.key_revision = 1;
+  first.idempotency = idempotency{"once", digest_of(1)};
+  ASSERT_EQ(value_of(commands->submit(std::array{first}))[0].verdict, submit_verdict::created);
+  auto again = first;
+  again.what.id = command_id::make();
+  const auto receipt = value_of(commands->submit(std::array{again}))[0];
+  EXPECT_EQ(receipt.verdict, submit_verdict::replayed);
+  EXPECT_EQ(receipt.id, first.what.id);
+  auto other = a_command();
+  other.key_has_slots = true;
+  other.key_revision = 1;
+  other.idempotency = idempotency{"twice", digest_of(1)};
+  EXPECT_EQ(value_of(commands->submit(std::array{other}))[0].verdict, submit_verdict::key_is_full);
+  ASSERT_TRUE(completed(claimed().at(0)));
+  EXPECT_EQ(value_of(commands->submit(std::array{other}))[0].verdict, submit_verdict::created)
+      << "what was refused is not remembered";
+}
+
+TEST_P(CommandStore, ARevokedKeyCancelsNothing) {
+  const auto one = submitted();
+  revoke(key.id);
+  EXPECT_EQ(cancel(one), cancel_verdict::key_changed);
+  EXPECT_EQ(status_of(one), command_status::queued);
 }
 
 } // namespace rdev::test

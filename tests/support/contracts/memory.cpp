@@ -29,6 +29,30 @@ public:
   std::shared_ptr<audit_log> audit() override {
     return memory::make_audit_log(world_);
   }
+  std::shared_ptr<audit_chain_store> chain() override {
+    return memory::make_audit_chain(world_);
+  }
+  std::shared_ptr<audit_reader> log_reader() override {
+    return memory::make_audit_reader(world_);
+  }
+  std::shared_ptr<ban_store> bans() override {
+    return memory::make_ban_store(world_);
+  }
+  std::shared_ptr<webhook_registry> endpoints() override {
+    return memory::make_webhook_registry(world_);
+  }
+  std::shared_ptr<webhook_outbox> outbox() override {
+    return memory::make_webhook_outbox(world_);
+  }
+  void happens(const std::string& event, const std::optional<std::string>& project) override {
+    world_->put_event(event, project);
+  }
+  void happened_long_ago(const std::string& action) override {
+    const audit_record one{{}, "old", action, "x", {}, "done", {}, {}, {}};
+    world_->set_clock([] { return now_utc() - std::chrono::years(3); });
+    EXPECT_TRUE(audit()->append({&one, 1}));
+    world_->set_clock(now_utc);
+  }
   void expire_idempotency() override {
     world_->set_clock([] { return now_utc() + std::chrono::hours(25); });
   }

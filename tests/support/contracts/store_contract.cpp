@@ -1,5 +1,7 @@
 #include "tests/support/contracts/store_contract.hpp"
 
+#include <array>
+
 namespace rdev::test {
 
 api_key some_key(const std::string& name) {
@@ -45,6 +47,7 @@ void StoreContract::SetUp() {
   queries = rig->queries();
   leases = rig->leases();
   keys = rig->keys();
+  bans = rig->bans();
   key = some_key();
   ASSERT_EQ(value_of(keys->create(key, {}, writer())).verdict, mint_verdict::created);
   node = {node_id::make(), "one", "127.0.0.1:1", here};
@@ -114,11 +117,18 @@ command_status StoreContract::status_of(const command_id& id) {
 }
 
 cancel_verdict StoreContract::cancel(const command_id& id, cancel_reason why) {
-  return value_of(commands->cancel({id, why, key.id, key.name, {"req_2", "", "127.0.0.1", "DELETE", "/"}}));
+  const auto now = value_of(keys->find(key.id));
+  return value_of(commands->cancel(
+      {id, why, key.id, key.name, {"req_2", "", "127.0.0.1", "DELETE", "/"}, now ? now->revision : 0}));
 }
 
 void StoreContract::revoke(const key_id& id) {
-  ASSERT_TRUE(value_of(keys->revoke(id, writer())).has_value());
+  ASSERT_EQ(value_of(keys->revoke(id, writer())).verdict, change_verdict::changed);
+}
+
+std::optional<api_key> StoreContract::with_prefix(const std::string& prefix) {
+  const auto found = value_of(keys->find_by_prefix(std::array{prefix}));
+  return found.empty() ? std::nullopt : std::optional(found.front());
 }
 
 key_writer StoreContract::writer(const std::string& name) const {

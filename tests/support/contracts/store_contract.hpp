@@ -3,8 +3,11 @@
 #pragma once
 
 #include "adapters/audit_log.hpp"
+#include "adapters/audit_store.hpp"
+#include "adapters/ban_store.hpp"
 #include "adapters/command_store.hpp"
 #include "adapters/key_store.hpp"
+#include "adapters/webhook_store.hpp"
 
 #include <gtest/gtest.h>
 
@@ -25,6 +28,15 @@ public:
   virtual std::shared_ptr<lease_store> leases() = 0;
   virtual std::shared_ptr<key_store> keys() = 0;
   virtual std::shared_ptr<audit_log> audit() = 0;
+  virtual std::shared_ptr<audit_chain_store> chain() = 0;
+  virtual std::shared_ptr<audit_reader> log_reader() = 0;
+  virtual std::shared_ptr<ban_store> bans() = 0;
+  virtual std::shared_ptr<webhook_registry> endpoints() = 0;
+  virtual std::shared_ptr<webhook_outbox> outbox() = 0;
+  // Commits an event.
+  virtual void happens(const std::string& event, const std::optional<std::string>& project) = 0;
+  // An audit record of years ago.
+  virtual void happened_long_ago(const std::string& action) = 0;
   // Puts all idempotency records past their retention.
   virtual void expire_idempotency() = 0;
 };
@@ -65,6 +77,8 @@ protected:
   command_status status_of(const command_id& id);
   cancel_verdict cancel(const command_id& id, cancel_reason why = cancel_reason::user);
   void revoke(const key_id& id);
+  ban imposed(const ip_network& network, std::chrono::milliseconds length, int strikes);
+  std::optional<api_key> with_prefix(const std::string& prefix);
   [[nodiscard]] key_writer writer(const std::string& name = "tester") const;
 
   std::unique_ptr<store_rig> rig;
@@ -73,6 +87,7 @@ protected:
   std::shared_ptr<command_queries> queries;
   std::shared_ptr<lease_store> leases;
   std::shared_ptr<key_store> keys;
+  std::shared_ptr<ban_store> bans;
   api_key key; // an active one
   node_info node;
 };
@@ -85,6 +100,52 @@ class Events : public StoreContract {};
 class LeaseStore : public StoreContract {};
 class KeyStore : public StoreContract {};
 class AuditLog : public StoreContract {};
+class BanStore : public StoreContract {};
+
+// Our node is `node`, which seals.
+class AuditChain : public StoreContract {
+protected:
+  void SetUp() override;
+
+  void happens(const std::string& action, const std::optional<std::string>& project = std::nullopt);
+  int seal_all();                           // gives how many
+  audit_page listed(audit_query what = {}); // of what a test wrote
+  audit_verification verified();
+
+  std::shared_ptr<audit_chain_store> chain;
+  std::shared_ptr<audit_reader> reader;
+  std::int64_t first = 0; // what stood there before the test goes so far
+};
+
+// With what both suites about webhooks need. Our node is `node`.
+class Webhooks : public StoreContract {
+protected:
+  void SetUp() override;
+
+  [[nodiscard]] webhook a_webhook(std::vector<std::string> events = {"*"}) const;
+  webhook made(const webhook& what);
+  webhook made(std::vector<std::string> events = {"*"});
+  webhook now(const webhook_id& id); // as it stands there
+  // So many events of a project, spread.
+  void happen(int n, const std::string& event = "command.queued", const std::string& project = "demo");
+  fan_out spread(int most = 1000); // once nothing is held back
+  std::optional<owned_webhook> owned(const webhook_id& id, const node_id& by);
+  std::optional<owned_webhook> owned(const webhook_id& id);
+  std::vector<due_delivery> due(const webhook_id& id, int most = 1000); // under our lease
+  std::vector<delivery> deliveries(const webhook_id& id, const delivery_filter& which = {}, int limit = 200);
+  delivery delivery_of(const webhook_id& id, const delivery_id& which);
+  // An attempt under our lease.
+  attempt_record attempt(const webhook_id& id, const delivery_id& which, attempt_outcome outcome);
+  bool recorded(const attempt_record& one);
+  bool recorded(const webhook_id& id, const delivery_id& which, attempt_outcome outcome);
+  std::vector<std::string> events_of(const webhook_id& id); // of what waits, in the order of its sequence
+  [[nodiscard]] key_writer bound_writer() const;            // writes for `key`
+
+  std::shared_ptr<webhook_registry> endpoints;
+  std::shared_ptr<webhook_outbox> outbox;
+};
+class WebhookRegistry : public Webhooks {};
+class WebhookOutbox : public Webhooks {};
 
 } // namespace rdev::test
 
@@ -101,4 +162,11 @@ class AuditLog : public StoreContract {};
   INSTANTIATE_TEST_SUITE_P(name, LeaseStore, ::testing::Values(maker),                                                 \
                            [](const auto&) { return std::string(#name); });                                            \
   INSTANTIATE_TEST_SUITE_P(name, KeyStore, ::testing::Values(maker), [](const auto&) { return std::string(#name); });  \
+  INSTANTIATE_TEST_SUITE_P(name, BanStore, ::testing::Values(maker), [](const auto&) { return std::string(#name); });  \
+  INSTANTIATE_TEST_SUITE_P(name, WebhookRegistry, ::testing::Values(maker),                                            \
+                           [](const auto&) { return std::string(#name); });                                            \
+  INSTANTIATE_TEST_SUITE_P(name, WebhookOutbox, ::testing::Values(maker),                                              \
+                           [](const auto&) { return std::string(#name); });                                            \
+  INSTANTIATE_TEST_SUITE_P(name, AuditChain, ::testing::Values(maker),                                                 \
+                           [](const auto&) { return std::string(#name); });                                            \
   INSTANTIATE_TEST_SUITE_P(name, AuditLog, ::testing::Values(maker), [](const auto&) { return std::string(#name); })

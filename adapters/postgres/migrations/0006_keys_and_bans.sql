@@ -1,0 +1,108 @@
+-- Rights that are taken away count nowhere any more when they are said to be gone; who guesses keys is locked out; keys
+-- have a cap of their own and are watched.
+
+ALTER TABLE node ADD COLUMN seen_epoch bigint NOT NULL DEFAULT 0;
+COMMENT ON COLUMN node.seen_epoch IS 'The node serves no key any more as it was before this epoch';
+
+ALTER TABLE api_keys
+  ADD COLUMN concurrency_limit int,
+  ADD COLUMN revoked_epoch bigint,
+  ADD COLUMN expiry_told smallint,
+  ADD COLUMN revision int NOT NULL DEFAULT 0;
+COMMENT ON COLUMN api_keys.revision IS 'Grows with every change of what the key may do: a write for an older one is refused';
+COMMENT ON COLUMN api_keys.concurrency_limit IS 'Commands of the key that may be queued or running at once; NULL = any number';
+COMMENT ON COLUMN api_keys.revoked_epoch IS 'The epoch that its revocation began';
+COMMENT ON COLUMN api_keys.expiry_told IS 'How many days ahead its end was announced last';
+CREATE INDEX api_keys_revoked_epoch_ix ON api_keys (revoked_epoch) WHERE revoked_epoch IS NOT NULL;
+CREATE INDEX api_keys_expires_ix ON api_keys (expires_at) WHERE revoked_at IS NULL;
+
+ALTER TABLE auth_epoch ADD COLUMN pepper_check bytea;
+COMMENT ON COLUMN auth_epoch.pepper_check IS 'Tells whether a pepper is the one that keys of hash_scheme 2 were made with';
+
+CREATE FUNCTION rdev_raise_epoch() RETURNS bigint LANGUAGE sql VOLATILE AS $$
+  UPDATE auth_epoch SET epoch = epoch + 1 RETURNING epoch
+$$;
+COMMENT ON FUNCTION rdev_raise_epoch IS 'In the transaction that takes a right away; its row lock makes epochs commit in their order';
+
+DROP TRIGGER key_changed ON api_keys;
+CREATE TRIGGER key_changed
+  AFTER UPDATE OF name, key_hash, hash_scheme, scopes, project_ids, allowed_ips, rate_limit, concurrency_limit,
+                  expires_at, revoked_at
+  ON api_keys FOR EACH ROW EXECUTE FUNCTION rdev_key_changed();
+
+CREATE TABLE key_network (
+  key_id   uuid NOT NULL,
+  network  text NOT NULL,
+  first_at timestamptz NOT NULL DEFAULT clock_timestamp(),
+  PRIMARY KEY (key_id, network)
+);
+COMMENT ON TABLE key_network IS 'Where each key was used from: one more is worth a word';
+
+CREATE TABLE key_slot (
+  command_id uuid PRIMARY KEY,
+  key_id     uuid NOT NULL
+);
+COMMENT ON TABLE key_slot IS 'Commands that have not ended, of keys with a concurrency_limit only';
+CREATE INDEX key_slot_key_ix ON key_slot (key_id);
+
+CREATE TABLE ban (
+  id       uuid PRIMARY KEY,
+  network  cidr NOT NULL UNIQUE,
+  since    timestamptz NOT NULL DEFAULT clock_timestamp(),
+  until    timestamptz NOT NULL,
+  strikes  int NOT NULL,
+  failures int NOT NULL
+);
+COMMENT ON TABLE ban IS 'Addresses that tried too many keys; those that have ended are kept a while for their strikes';
+CREATE INDEX ban_until_ix ON ban (until);
+
+CREATE TABLE ban_version (
+  only_row boolean PRIMARY KEY DEFAULT true CHECK (only_row),
+  version  bigint NOT NULL DEFAULT 0
+) WITH (fillfactor = 20);
+INSERT INTO ban_version DEFAULT VALUES;
+COMMENT ON TABLE ban_version IS 'Grows with every change of a ban, so that nodes need not read them all to see that nothing is new';
+
+-- As before; a writer whose key was revoked or changed meanwhile cancels nothing, and what is cancelled frees its key's slot.
+CREATE FUNCTION rdev_cancel(p_command uuid, p_reason text, p_key uuid, p_actor text, p_ip text, p_request text,
+                            p_trace text, p_revision int)
+RETURNS text LANGUAGE plpgsql AS $$
+DECLARE
+  v_project text;
+  v_verdict text;
+  v_empty text := 'e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855';
+BEGIN
+  IF p_key IS NOT NULL AND NOT EXISTS (
+       SELECT 1 FROM api_keys k WHERE k.id = p_key AND k.revoked_at IS NULL AND k.revision = coalesce(p_revision, k.revision)
+          AND (k.expires_at IS NULL OR k.expires_at > clock_timestamp())) THEN
+    RETURN 'key_changed';
+  END IF;
+  DELETE FROM queue_item WHERE command_id = p_command RETURNING project INTO v_project;
+  IF FOUND THEN
+    v_verdict := 'never_ran';
+    DELETE FROM command_secret WHERE command_id = p_command;
+    DELETE FROM key_slot WHERE command_id = p_command;
+    INSERT INTO command_result (command_id, project, status, reason, finished_at, out_sha256, err_sha256)
+    VALUES (p_command, v_project, 'cancelled', 'it was cancelled before it was started', clock_timestamp(), v_empty, v_empty);
+    INSERT INTO event (event, project, command_id, key_id) VALUES ('command.cancelled', v_project, p_command, p_key);
+  ELSE
+    UPDATE lease SET cancel = coalesce(cancel, p_reason) WHERE command_id = p_command RETURNING project INTO v_project;
+    IF FOUND THEN
+      v_verdict := 'requested';
+    ELSIF EXISTS (SELECT 1 FROM command_result WHERE command_id = p_command) THEN
+      RETURN 'ended';
+    ELSE
+      RETURN 'not_found';
+    END IF;
+  END IF;
+  INSERT INTO audit_log (actor_key, actor_name, action, target, project, outcome, reason, client_ip, request_id, trace_id)
+  VALUES (p_key, p_actor, 'command.cancel', p_command::text, v_project, 'done', p_reason, p_ip, p_request, p_trace);
+  RETURN v_verdict;
+END $$;
+
+-- For nodes of the version before.
+CREATE OR REPLACE FUNCTION rdev_cancel(p_command uuid, p_reason text, p_key uuid, p_actor text, p_ip text,
+                                       p_request text, p_trace text)
+RETURNS text LANGUAGE sql AS $$
+  SELECT rdev_cancel(p_command, p_reason, p_key, p_actor, p_ip, p_request, p_trace, NULL)
+$$;
