@@ -7,7 +7,7 @@ import http from 'node:http';
 import path from 'node:path';
 
 import { mint } from '../e2e/support.mjs';
-import { atLeast, median, must, printSeries, withServer, wrk } from './support/bench.mjs';
+import { atLeast, counter, median, must, printSeries, withServer, wrk } from './support/bench.mjs';
 import { answers, end, forked, heard, options, startNginx } from './support/front.mjs';
 
 const { rounds, seconds } = options({ rounds: 5, seconds: 4 });
@@ -18,10 +18,6 @@ const bars = {
 };
 const paths = { health: '/health', project: '/projects/demo' };
 
-async function counter(server, name) {
-  const { text } = await server.api('GET', '/metrics');
-  return Number(text.split('\n').find((line) => line.startsWith(`${name} `)).split(' ')[1]);
-}
 const accepted = (server) => counter(server, 'rdev_auth_requests_total{result="success"}');
 const limited = (server) => counter(server, 'rdev_rate_limited_total{field="key"}');
 

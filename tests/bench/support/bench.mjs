@@ -30,6 +30,10 @@ export const atMost = (what, value, bar, unit, digits = 1) =>
 export const atLeast = (what, value, bar, unit, digits = 1) =>
   judge(value >= bar, `${what}: ${value.toFixed(digits)} ${unit}, bar: at least ${bar} ${unit}`);
 
+export function verdict() {
+  process.exitCode = missed > 0 ? 1 : 0;
+}
+
 // What went wrong makes every figure worthless.
 export function must(good, what) {
   if (!good) throw new Error(what);
@@ -49,7 +53,13 @@ export async function withServer(env, measure) {
       ++missed;
     });
   }
-  process.exitCode = missed > 0 ? 1 : 0;
+  verdict();
+}
+
+// What a counter of the server says now; `name` with its labels.
+export async function counter(server, name) {
+  const { text } = await server.api('GET', '/metrics');
+  return Number(text.split('\n').find((line) => line.startsWith(`${name} `)).split(' ')[1]);
 }
 
 // The most memory that a process has ever had, in MiB.

@@ -3,11 +3,13 @@
 import { fork, spawn } from 'node:child_process';
 import fs from 'node:fs';
 import net from 'node:net';
+import os from 'node:os';
 import path from 'node:path';
+import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
 
-import { cleanEnv } from '../../e2e/support.mjs';
+import { binDir, cleanEnv } from '../../e2e/support.mjs';
 import { found, must, waitFor } from './bench.mjs';
 
 // --rounds N, --seconds S and what else `defaults` names, each a number.
@@ -93,8 +95,63 @@ export async function probe(url, targets, { seconds, rate = 200 }) {
   return latencies;
 }
 
+// 200 requests a second for `url` on one connection, by h2load, which no collector of garbage stops; gives the latencies in ms,
+// counted from when each request was due. Every answer must be one of success.
+export async function steady(url, { headers = {}, seconds, rate = 200 }) {
+  must(found('h2load'), 'h2load is missing: apt-get install nghttp2-client');
+  const folder = fs.mkdtempSync(path.join(os.tmpdir(), 'rdev-steady-'));
+  try {
+    const log = path.join(folder, 'log');
+    const given = ['--h1', '-c', '1', '--rps', String(rate), '-D', `${Math.round(seconds * 1000)}ms`, '--warm-up-time', '500ms', '--log-file', log];
+    for (const [name, value] of Object.entries(headers)) given.push('-H', `${name}: ${value}`);
+    const child = keep(spawn('h2load', [...given, url], { env: cleanEnv(), stdio: 'ignore' }));
+    os.setPriority(child.pid, -10);
+    await child.ended;
+    const answers = fs.readFileSync(log, 'utf8').trim().split('\n').map((line) => line.split('\t').map(Number));
+    must(answers.length >= 0.95 * seconds * rate && answers.every(([, status]) => status >= 200 && status <= 299), `h2load ${url}: ${answers.length} answers`);
+    const [[first]] = answers;
+    return answers.map(([begin, , took], i) => (begin + took - Math.min(begin, first + (i * 1e6) / rate)) / 1000);
+  } finally {
+    fs.rmSync(folder, { recursive: true });
+  }
+}
+
 export const request = (method, target, headers = {}) =>
   `${method} ${target} HTTP/1.1\r\nHost: rdev\r\n${Object.entries(headers).map(([name, value]) => `${name}: ${value}\r\n`).join('')}\r\n`;
+
+// Requests from many addresses, in turn and at so many a second, by a program of its own, which stands for other machines: it gets
+// what time of the processor others leave.
+export class Senders {
+  // Connected, and silent until told.
+  static async open(url, { from, requests, rate }) {
+    const { hostname, port } = new URL(url);
+    const senders = new Senders();
+    senders.folder = fs.mkdtempSync(path.join(os.tmpdir(), 'rdev-senders-'));
+    const file = path.join(senders.folder, 'requests');
+    fs.writeFileSync(file, [...from, '', ...requests, ''].join('\0'));
+    const child = keep(spawn(path.join(binDir, 'bench_senders'), [hostname, port, String(rate), file], { env: cleanEnv(), stdio: ['pipe', 'pipe', 'inherit'] }));
+    os.setPriority(child.pid, os.constants.priority.PRIORITY_LOW);
+    senders.child = child;
+    senders.lines = createInterface(child.stdout)[Symbol.asyncIterator]();
+    must((await senders.#line()) === 'ready', 'the senders are connected');
+    return senders;
+  }
+
+  // Gives the number of answers by status, and the seconds that it took.
+  async send() {
+    this.child.stdin.end('now\n');
+    const done = JSON.parse(await this.#line());
+    await this.child.ended;
+    fs.rmSync(this.folder, { recursive: true });
+    return done;
+  }
+
+  async #line() {
+    const { value, done } = await this.lines.next();
+    must(!done, 'the senders have not died');
+    return value;
+  }
+}
 
 // Many connections, held by processes of their own, each with one of `requests` in turn.
 export class Crowd {

@@ -1,7 +1,9 @@
 // The paced probe, a process of its own: so many requests a second whether or not the ones before are answered, on
 // keep-alive connections. A latency counts from the time at which its request was due, so that waiting shows.
-import net from 'node:net';
+import os from 'node:os';
 import { isMainThread, parentPort, Worker, workerData } from 'node:worker_threads';
+
+import { Line } from './line.mjs';
 
 const warmUp = 100; // requests that do not count
 const patience = 30_000; // ms for the last answers
@@ -15,41 +17,6 @@ function keepTime({ begin, gap, count }) {
     const left = Number(due - now()) / 1e6;
     if (left > 0) Atomics.wait(never, 0, 0, left);
     parentPort.postMessage(due);
-  }
-}
-
-// One connection, one request at a time.
-class Line {
-  #text = '';
-  #done;
-
-  constructor({ host, port }) {
-    this.socket = net.connect({ host, port, noDelay: true });
-    this.socket.on('data', (piece) => this.#take(piece));
-    this.socket.on('error', () => {}).on('close', () => this.#finish(undefined));
-  }
-
-  // Calls `done(status, whether the connection can be used again)`; without a status the connection was lost.
-  ask(bytes, done) {
-    this.#done = done;
-    this.socket.write(bytes);
-  }
-
-  #take(piece) {
-    this.#text += piece.toString('latin1');
-    const head = this.#text.indexOf('\r\n\r\n');
-    if (head < 0) return;
-    const length = Number(/\r\ncontent-length: *(\d+)/i.exec(this.#text.slice(0, head))?.[1] ?? 0);
-    if (this.#text.length < head + 4 + length) return;
-    const status = Number(this.#text.slice(9, 12));
-    this.#text = '';
-    this.#finish(status);
-  }
-
-  #finish(status) {
-    const done = this.#done;
-    this.#done = undefined;
-    done?.(status, status !== undefined && !this.socket.destroyed);
   }
 }
 
@@ -81,5 +48,6 @@ function measure({ host, port, targets, rate, seconds }) {
   new Worker(new URL(import.meta.url), { workerData: { begin: now() + 100_000_000n, gap: BigInt(Math.round(1e9 / rate)), count } }).on('message', ask);
 }
 
+if (isMainThread) os.setPriority(-10);
 if (isMainThread) process.once('message', measure);
 else keepTime(workerData);
