@@ -56,6 +56,7 @@ constexpr int exit_wrong_settings = 2;
 constexpr int exit_busy_data_dir = 3;
 constexpr int exit_tampered = 4;
 constexpr int arenas = 4;
+constexpr int records_sealed_at_once = 1000;
 constexpr std::size_t kept_descriptors = 512; // for everything that is not a connection of a client
 
 int complain(const failure& why) {
@@ -117,9 +118,17 @@ void hide_keyring(house& h, const secret& ring) {
 }
 
 void hide_own_secrets(house& h, const settings& s) {
-  for (const auto& one : {s.admin_key, s.database.url, postgres::password_of(std::string(s.database.url.reveal()))})
+  for (const auto& one : {s.admin_key, s.database.url})
+    h.own_secrets.push_back(h.hidden_by.hide(one));
+  for (const auto& one : postgres::passwords_in(std::string(s.database.url.reveal())))
     h.own_secrets.push_back(h.hidden_by.hide(one));
   hide_keyring(h, s.key_pepper);
+}
+
+int complain(const house& h, failure why) {
+  if (auto clean = h.hidden_by.redact(why.message))
+    why.message = std::move(clean->text);
+  return complain(why);
 }
 
 // Repeats `step` while the database is away, for `database.start_timeout`; what ends a server ends this wait, too.
@@ -164,6 +173,7 @@ result<done> open_database(house& h, const settings& s, const sigset_t& ending) 
   h.stores.output_retention = duration_cast<seconds>(s.output.retention);
   h.stores.audit_retention = duration_cast<seconds>(s.audit.retention);
   h.stores.webhook_retention = duration_cast<seconds>(s.webhooks.retention);
+  h.stores.ban_memory = duration_cast<seconds>(s.lockout.memory);
   auto schema = patiently(h, s, ending, [&] { return postgres::migrate(h.stores.conninfo); });
   if (!schema)
     return std::move(schema.error());
@@ -485,7 +495,7 @@ int run_house(house& h, const settings& s, const sigset_t& ending) {
       drain(**front, self, peers, s);
       gate.close(); // while those are still there whom its answers are for
     } else {
-      code = complain(published.error());
+      code = complain(h, published.error());
     }
   }
   h.processes->watch({});
@@ -493,6 +503,31 @@ int run_house(house& h, const settings& s, const sigset_t& ending) {
   h.sender->stop();
   self->send(boss, supervisor::stop{});
   return code;
+}
+
+// What is on record to the end is sealed, and where the chain ends then is told: no other node may live to do it.
+void seal_the_end(const house& h, const settings& s) {
+  const auto chain = postgres::make_audit_chain(h.stores);
+  std::optional<audit_checkpoint> end;
+  const auto until = std::chrono::steady_clock::now() + seconds(2);
+  for (bool over = false; !over && std::chrono::steady_clock::now() < until;) {
+    auto sealed = chain->seal(h.self.id, records_sealed_at_once);
+    if (!sealed)
+      return h.log->error("the end of the audit log is not sealed", {{"error", sealed.error().message}});
+    if (sealed->checkpoint)
+      end = std::move(sealed->checkpoint);
+    const auto waits = chain->oldest_unsealed();
+    over = !sealed->mine || !waits || *waits == seconds(0);
+    if (!over && sealed->sealed == 0) // for a transaction that is open
+      std::this_thread::sleep_for(std::chrono::milliseconds(20));
+  }
+  if (!end)
+    return;
+  audit_sealer::log_checkpoint(*end, *h.log);
+  if (s.audit.checkpoint_file.empty())
+    return;
+  if (const auto kept = audit_chain::keep_in_file(s.audit.checkpoint_file)->keep(*end); !kept)
+    h.log->error("the last checkpoint is not in its file", {{"error", kept.error().message}});
 }
 
 int serve(const settings& s, redactor hides) {
@@ -503,17 +538,18 @@ int serve(const settings& s, redactor hides) {
   hide_own_secrets(h, s);
   auto folder = data_dir::open(s.server.data_dir);
   if (!folder) {
-    complain(folder.error());
+    complain(h, folder.error());
     return folder.error().code == fault::unavailable ? exit_busy_data_dir : exit_wrong_settings;
   }
   h.data_dir = std::move(*folder);
   if (auto opened = open_house(h, s, ending); !opened)
-    return complain(opened.error());
+    return complain(h, opened.error());
   if (auto recorded = patiently(h, s, ending, [&] { return record_node(h, s, "node.start"); }); !recorded)
-    return complain(recorded.error());
+    return complain(h, recorded.error());
   const int code = run_house(h, s, ending);
   if (auto recorded = record_node(h, s, "node.stop"); !recorded)
     h.log->error("the end of this node is not on record", {{"error", recorded.error().message}});
+  seal_the_end(h, s);
   h.log->info("stopped");
   return code;
 }
@@ -537,7 +573,7 @@ result<audit_verification> verify_audit(const settings& s, audit_chain::outside_
   stores.conninfo =
       s.database.url.empty() ? postgres::embedded_conninfo(s.server.data_dir) : std::string(s.database.url.reveal());
   const auto reader = postgres::make_audit_reader(stores);
-  audit_chain::verification all(*reader, std::move(evidence));
+  audit_chain::verification all(*reader, std::move(evidence), audit_chain::reading::ahead);
   for (;;) {
     auto over = all.go_on({});
     if (!over)

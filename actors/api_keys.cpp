@@ -168,12 +168,14 @@ void state::saw(std::int64_t epoch) {
     around.fault("api_keys", written.error());
 }
 
-void state::answer_behind_barrier(const key_id& forgotten, std::int64_t epoch, outcome what, reply promise) {
+void state::answer_behind_barrier(const key_id& forgotten, std::int64_t epoch, outcome what, reply promise,
+                                  std::shared_ptr<const bool> cleared) {
   // Whoever has read the key as it was has done so by now, and serves it for one lease from then on.
   const auto ends_at = around.boot_clock() + settings.cache_lease + settings.barrier_grace;
   // An AUTH that is away has lost its cache with its life: nothing is left to forget.
-  const auto wait = [this, epoch, ends_at, what = std::move(what), promise = std::move(promise)] {
-    barriers.push_back({epoch, ends_at, what, promise});
+  const auto wait = [this, epoch, ends_at, what = std::move(what), promise = std::move(promise),
+                     cleared = std::move(cleared)] {
+    barriers.push_back({epoch, ends_at, what, promise, cleared});
     if (!look_is_due)
       on_look_at_barriers();
   };
@@ -189,7 +191,8 @@ void state::on_look_at_barriers() {
   const auto least = store->least_seen(settings.node, settings.cache_lease);
   const auto now = around.boot_clock();
   const auto over = [&](const barrier& one) {
-    return now >= one.ends_at || (least && (!*least || **least >= one.epoch));
+    const bool counts_everywhere = now >= one.ends_at || (least && (!*least || **least >= one.epoch));
+    return counts_everywhere && (!one.cleared || *one.cleared);
   };
   for (auto& one : barriers)
     if (over(one))
@@ -347,7 +350,25 @@ void state::revoke(const request& asked, const revoke_key& what, reply promise) 
   told_of(asked);
   self->send(around.peers->get<streams::actor>(), streams::revoke{what.id});
   around.trace(asked.from, "api_keys", "auth", "forget");
-  answer_behind_barrier(what.id, receipt->epoch, std::move(receipt->key), promise);
+  std::shared_ptr<bool> cleared;
+  if (what.cancel_queued) {
+    cleared = std::make_shared<bool>(false);
+    around.trace(asked.from, "api_keys", "command_queue", "cancel_queued");
+    clear_queue({what.id, asked.who.key, asked.who.key_name, asked.from}, cleared, promise);
+  }
+  answer_behind_barrier(what.id, receipt->epoch, std::move(receipt->key), promise, cleared);
+}
+
+// What cannot be cancelled stays queued, and the key stays revoked: who repeats the request goes on from there.
+void state::clear_queue(const queue_order& order, const std::shared_ptr<bool>& cleared, reply promise) {
+  self->request(around.peers->get<command_queue::actor>(), caf::infinite, command_queue::cancel_queued{order})
+      .then(
+          [this, order, cleared, promise](const command_queue::queued_cancelled& done) {
+            *cleared = !done.more;
+            if (done.more)
+              clear_queue(order, cleared, promise);
+          },
+          [promise](caf::error& e) mutable { promise.deliver(std::move(e)); });
 }
 
 // A rotation that was made once is answered like the first time, although it has ended the key since.

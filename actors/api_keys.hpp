@@ -35,12 +35,14 @@ using self_actor = actor::extend<caf::reacts_to<look>, caf::reacts_to<look_at_ba
 
 using reply = caf::typed_response_promise<answer<outcome>>;
 
-// An answer that waits until every node has seen an epoch, or cannot serve anything older any more.
+// An answer that waits until every node has seen an epoch, or cannot serve anything older any more; and until its key
+// has nothing in the queue, if that is to be cleared.
 struct barrier {
   std::int64_t epoch = 0;
   std::chrono::milliseconds ends_at{}; // of the boot clock
   outcome what;
   reply promise;
+  std::shared_ptr<const bool> cleared; // none: it stays as it is
 };
 
 struct state {
@@ -62,12 +64,14 @@ struct state {
   void create(const request& asked, const create_key& what, reply promise);
   void change(const request& asked, const change_key& what, reply promise);
   void revoke(const request& asked, const revoke_key& what, reply promise);
+  void clear_queue(const queue_order& order, const std::shared_ptr<bool>& cleared, reply promise);
   void rotate(const request& asked, const rotate_key& what, reply promise);
   void replay_or_refuse(const request& asked, const refusal& why, reply promise);
   // Stores a new key and answers with its text.
   void mint(const request& asked, api_key key, std::chrono::seconds overlap, reply promise);
   // AUTH forgets a key; the answer goes out when all other nodes have forgotten it, too.
-  void answer_behind_barrier(const key_id& forgotten, std::int64_t epoch, outcome what, reply promise);
+  void answer_behind_barrier(const key_id& forgotten, std::int64_t epoch, outcome what, reply promise,
+                             std::shared_ptr<const bool> cleared = nullptr);
   void told_of(const request& asked);
   // A change whose receipt is no change; true: it was answered.
   bool refused(const request& asked, const change_receipt& receipt, reply& promise);

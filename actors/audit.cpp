@@ -42,6 +42,7 @@ void state::on_stop() {
 void state::keep(audit_record&& what) {
   if (waiting.size() >= settings.most_waiting) {
     around.metrics->fault_seen("audit_dropped");
+    ++dropped;
     return;
   }
   waiting.push_back(std::move(what));
@@ -84,6 +85,19 @@ void state::on_flush() {
     waiting.erase(waiting.begin(), waiting.begin() + static_cast<std::ptrdiff_t>(n));
   }
   one_by_one = false;
+  if (dropped > 0)
+    tell_dropped();
+}
+
+// How many there were is on record as soon as anything can be.
+void state::tell_dropped() {
+  around.log->error("audit records were dropped: more came than could be written", {{"count", dropped}});
+  audit_record row;
+  row.actor_name = "system";
+  row.action = "audit.dropped";
+  row.outcome = "done";
+  row.detail = {{"count", std::to_string(std::exchange(dropped, 0))}};
+  keep(std::move(row));
 }
 
 self_actor::behavior_type behavior(self_actor::stateful_pointer<state> self, surroundings around, config settings,

@@ -37,6 +37,7 @@ struct state {
   void keep(audit_record&& what);
   bool is_recorded(const audit_record& what);
   void drop_first();
+  void tell_dropped();
 
   self_actor::base* self;
   surroundings around;
@@ -46,7 +47,8 @@ struct state {
   refusal_sample refusals{{}};
   bool flush_is_due = false;
   bool summary_is_due = false;
-  bool one_by_one = false; // one of the batch cannot be written: find it
+  bool one_by_one = false;  // one of the batch cannot be written: find it
+  std::int64_t dropped = 0; // because too many were waiting, since that was told last
   const char* name = "audit";
 };
 

@@ -7,6 +7,16 @@
 
 namespace rdev::audit_sealer {
 
+void log_checkpoint(const audit_checkpoint& what, log& to) {
+  to.info("audit checkpoint", {{"seq", what.seq},
+                               {"hash", to_hex(what.hash)},
+                               {"at", audit_chain::exact_time(what.at)},
+                               {"first_seq", what.first_seq},
+                               {"kept_from", what.kept_from ? audit_chain::exact_time(*what.kept_from) : ""},
+                               {"key", what.key},
+                               {"signature", to_base64(what.signature)}});
+}
+
 void state::on_look() {
   auto sealed = store->seal(settings.node, settings.at_once);
   if (!sealed) {
@@ -22,17 +32,9 @@ void state::on_look() {
     self->delayed_send(self, settings.look, look{});
 }
 
-// The log goes to places that nobody who writes into the database reaches: this line shows a tail that was cut off.
 void state::on_tell() {
   if (untold)
-    around.log->info("audit checkpoint",
-                     {{"seq", untold->seq},
-                      {"hash", to_hex(untold->hash)},
-                      {"at", audit_chain::exact_time(untold->at)},
-                      {"first_seq", untold->first_seq},
-                      {"kept_from", untold->kept_from ? audit_chain::exact_time(*untold->kept_from) : ""},
-                      {"key", untold->key},
-                      {"signature", to_base64(untold->signature)}});
+    log_checkpoint(*untold, *around.log);
   if (untold && keep_outside(*untold))
     untold.reset();
   look_for_late_ones();

@@ -13,6 +13,10 @@ std::string text_of(const std::optional<timestamp>& t) {
   return t ? to_rfc3339(*t) : std::string();
 }
 
+bool same_filter(const audit_query& a, const audit_query& b) {
+  return a.actor == b.actor && a.action == b.action && a.project == b.project && a.from == b.from && a.to == b.to;
+}
+
 refusal too_much(std::int64_t most) {
   return {refusal_code::bad_request,
           "the request has 1 problem; see details",
@@ -45,11 +49,7 @@ caf::result<answer<outcome>> state::on_request(const request& asked) {
   return std::move(*answered);
 }
 
-result<done> state::record(const request& asked, const char* action, bool again) {
-  const auto now = around.boot_clock();
-  const auto last = recorded.find(asked.who.key);
-  if (again && last != recorded.end() && now - last->second < settings.record_again)
-    return done{};
+result<done> state::record(const request& asked, const char* action) {
   audit_record row;
   row.actor = asked.who.key;
   row.actor_name = asked.who.key_name;
@@ -74,16 +74,25 @@ result<done> state::record(const request& asked, const char* action, bool again)
     return std::move(written.error());
   }
   around.metrics->audit_records(1);
-  if (recorded.size() >= most_remembered)
-    recorded.clear();
-  recorded[asked.who.key] = now;
   return done{};
 }
 
-// Who follows the log asks again and again, and would only ever read of their own asking.
+// Who follows the log asks again and again, and would only ever read of their own asking: who goes on with what is on
+// record needs no other one for a while. Anything else that is asked for is another reading.
+bool state::is_on_record(const request& asked, const list_audit& what) {
+  const auto now = around.boot_clock();
+  const auto last = readings.find(asked.who.key);
+  const bool goes_on = what.goes_on && last != readings.end() && now - last->second.recorded < settings.record_again &&
+                       same_filter(last->second.what, what.what) && what.what.after >= last->second.what.after &&
+                       what.what.after <= last->second.through;
+  return goes_on;
+}
+
 state::reply state::carry_out(const request& asked, const list_audit& what) {
-  if (auto on_record = record(asked, "audit.read", what.goes_on); !on_record)
-    return std::move(on_record.error());
+  const bool known = is_on_record(asked, what);
+  if (!known)
+    if (auto on_record = record(asked, "audit.read"); !on_record)
+      return std::move(on_record.error());
   auto query = what.what;
   query.projects = asked.who.project_ids;
   auto page = reader->list(query);
@@ -91,11 +100,18 @@ state::reply state::carry_out(const request& asked, const list_audit& what) {
     around.fault("auditor", page.error());
     return std::move(page.error());
   }
+  if (!known) {
+    if (readings.size() >= most_remembered)
+      readings.clear();
+    readings[asked.who.key] = {what.what, 0, around.boot_clock()};
+  }
+  auto& through = readings[asked.who.key].through;
+  through = std::max(through, page->looked_through);
   return answer<outcome>(outcome(std::move(*page)));
 }
 
 state::reply state::carry_out(const request& asked, const list_audit_keys&) {
-  if (auto on_record = record(asked, "audit.keys", true); !on_record)
+  if (auto on_record = record(asked, "audit.keys"); !on_record)
     return std::move(on_record.error());
   auto keys = reader->keys();
   if (!keys) {
@@ -111,7 +127,7 @@ caf::result<answer<outcome>> state::begin(const request& asked, const verify_aud
         refusal{refusal_code::forbidden, "the key is bound to projects, and the chain is over all of them", {}, {}});
   if (verifications.size() >= settings.most_verifications)
     return to_error({fault::unavailable, "enough verifications are under way"});
-  if (auto on_record = record(asked, "audit.verify", false); !on_record)
+  if (auto on_record = record(asked, "audit.verify"); !on_record)
     return to_error(on_record.error());
   auto promise = self->make_response_promise<answer<outcome>>();
   verifications.push_back({audit_chain::verification(*reader, {}), {what.from, what.to}, promise});

@@ -16,7 +16,7 @@
 namespace rdev::auditor {
 
 struct config {
-  std::chrono::milliseconds record_again{60'000}; // a key that reads page after page is on record once in so long
+  std::chrono::milliseconds record_again{60'000}; // who reads page after page is on record once in so long
   std::size_t most_verifications = 4;             // at once
   std::int64_t most_checked = 500'000;            // records of one verification; the program itself has no such limit
 };
@@ -35,7 +35,8 @@ struct state {
   void on_go_on();
 
   // Nothing is read by somebody who is not on record.
-  result<done> record(const request& asked, const char* action, bool again);
+  result<done> record(const request& asked, const char* action);
+  bool is_on_record(const request& asked, const list_audit& what);
   reply carry_out(const request& asked, const list_audit& what);
   reply carry_out(const request& asked, const list_audit_keys& what);
   caf::result<answer<outcome>> begin(const request& asked, const verify_audit& what);
@@ -46,13 +47,20 @@ struct state {
     caf::typed_response_promise<answer<outcome>> promise;
   };
 
+  // The reading of a key that was put on record last.
+  struct reading {
+    audit_query what;
+    std::int64_t through = 0; // so far it has got since then
+    std::chrono::milliseconds recorded{};
+  };
+
   self_actor::base* self;
   surroundings around;
   config settings;
   std::shared_ptr<audit_reader> reader;
   std::shared_ptr<audit_log> log;
   std::deque<under_way> verifications;
-  std::unordered_map<key_id, std::chrono::milliseconds> recorded; // when each key's reading was put on record last
+  std::unordered_map<key_id, reading> readings;
   const char* name = "auditor";
 };
 

@@ -147,9 +147,15 @@ void state::turn_away(waiting& one, std::string message, bool guessed) {
     count_failure(one);
 }
 
+// Everybody comes from there whose own address is not told; it may lie in a network that is locked out.
+bool state::is_trusted(const ip_address& address) const {
+  return std::any_of(settings.trusted_proxies.begin(), settings.trusted_proxies.end(),
+                     [&](const auto& proxy) { return proxy.contains(address); });
+}
+
 std::optional<boot_time> state::banned_until(const waiting& one) const {
   const auto address = ip_address::parse(one.request.from.client_ip);
-  if (!address || settings.ban_shadow)
+  if (!address || settings.ban_shadow || is_trusted(*address))
     return std::nullopt;
   return bans.banned_until(client_network(*address), one.arrived);
 }
@@ -164,9 +170,7 @@ void state::refuse_banned(waiting& one, boot_time until) {
 
 void state::count_failure(const waiting& one) {
   const auto address = ip_address::parse(one.request.from.client_ip);
-  if (!address || settings.bans.failures == 0 ||
-      std::any_of(settings.trusted_proxies.begin(), settings.trusted_proxies.end(),
-                  [&](const auto& proxy) { return proxy.contains(*address); }))
+  if (!address || settings.bans.failures == 0 || is_trusted(*address))
     return;
   const auto ban = bans.failed(client_network(*address), one.arrived);
   if (!ban)

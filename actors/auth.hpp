@@ -81,6 +81,7 @@ struct state {
   void refuse(waiting& one, refusal_code code, std::string message, std::string key_prefix = {});
   // For who has no good key: a ban comes first. `guessed`: a malformed or unknown key was presented.
   void turn_away(waiting& one, std::string message, bool guessed);
+  [[nodiscard]] bool is_trusted(const ip_address& address) const;
   [[nodiscard]] std::optional<boot_time> banned_until(const waiting& one) const;
   void refuse_banned(waiting& one, boot_time until);
   void count_failure(const waiting& one);

@@ -42,7 +42,6 @@ submit_reply state::on_submit(submit& what) {
     one.what.what.timeout = settings.default_timeout;
   one.from = std::move(what.from);
   one.key_revision = what.who.revision;
-  one.key_has_slots = what.who.concurrency_limit.has_value();
   one.actor_name = std::move(what.who.key_name);
   one.idempotency = std::move(what.idempotency);
   one.scope = settings.scope;
@@ -200,6 +199,20 @@ caf::result<cancelled> state::on_cancel(const cancel& what) {
   return cancelled{*verdict};
 }
 
+caf::result<queued_cancelled> state::on_cancel_queued(const cancel_queued& what) {
+  auto gone = store->cancel_queued(what.order, settings.cancelled_at_once);
+  if (!gone) {
+    around.fault("command_queue", gone.error());
+    return to_error(gone.error());
+  }
+  const auto count = static_cast<int>(gone->size());
+  if (count > 0)
+    tell_committed(what.order.from, count);
+  for (const auto& id : *gone)
+    self->send(around.peers->get<streams::actor>(), streams::grown{id});
+  return queued_cancelled{count > 0}; // one that somebody else cancels meanwhile makes a piece shorter
+}
+
 caf::result<recorded> state::on_record(const record& what) {
   auto written = store->record(what.what);
   if (!written) {
@@ -291,6 +304,7 @@ self_actor::behavior_type behavior(self_actor::stateful_pointer<state> self, sur
   return {
       [=](submit& what) { return self->state.on_submit(what); },
       [=](const cancel& what) { return self->state.on_cancel(what); },
+      [=](const cancel_queued& what) { return self->state.on_cancel_queued(what); },
       [=](complete& what) { return self->state.on_complete(what); },
       [=](const record& what) { return self->state.on_record(what); },
       [=](const observe& what) { self->state.on_observe(what); },

@@ -30,6 +30,7 @@ struct config {
   int settle_attempts = 5;                       // of a commit whose outcome is unknown
   std::chrono::milliseconds poll_interval{1000}; // for work that no message told of
   std::chrono::seconds default_timeout{30 * 60}; // of a command that asks for none
+  int cancelled_at_once = 500;                   // of a revoked key's queued commands
 };
 
 struct flush {};
@@ -47,6 +48,7 @@ struct state {
   ~state();
   submit_reply on_submit(submit& what);
   caf::result<cancelled> on_cancel(const cancel& what);
+  caf::result<queued_cancelled> on_cancel_queued(const cancel_queued& what);
   complete_reply on_complete(complete& what);
   caf::result<recorded> on_record(const record& what);
   void on_observe(const observe& what);

@@ -52,9 +52,12 @@ struct surroundings {
     return out;
   }
 
-  // A dependency failed: one line, one count. The caller decides what becomes of the request.
+  // A dependency failed: one line, one count. The caller decides what becomes of the request. Whatever it is in whose
+  // transaction its audit record could not be written, that counts by itself, too.
   void fault(std::string_view where, const failure& why) const {
     metrics->fault_seen(where);
+    if (why.message.find("audit_log") != std::string::npos)
+      metrics->fault_seen("audit_unwritable");
     log->warn("fault",
               {{"where", std::string(where)}, {"fault", std::string(to_string(why.code))}, {"error", why.message}});
   }

@@ -53,6 +53,8 @@ public:
   void look_at_other_time();
   // A link that stands before one whose record is older.
   void look_at_disorder(const audit_seal& seal);
+  // The link behind the one that was looked at last is not there.
+  void look_at_gap();
   // A checkpoint on a link that should still be there.
   void look_at_gone(const audit_checkpoint& checkpoint);
   // What is no record stands where the next one should.

@@ -24,7 +24,8 @@ public:
   virtual result<std::int64_t> version() = 0;
   // Those that have not ended, newest first.
   virtual result<page<ban>> list(const page_request& at) = 0;
-  // Ends it now and forgets its strikes; as it was. None: there is no such ban, or it has ended.
+  // Ends it now and forgets its strikes; as it was. None: there is no such ban, or it has ended. Fault `key_changed`:
+  // the writer's key is not what it was.
   virtual result<std::optional<ban>> lift(const ban_id& id, const key_writer& writer) = 0;
 };
 

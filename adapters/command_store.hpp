@@ -23,9 +23,8 @@ struct new_command {
   request_context from;
   std::string actor_name;
   std::optional<rdev::idempotency> idempotency;
-  std::string scope;          // of the runner that it is for
-  int key_revision = 0;       // of its key when it was accepted; nothing is written for another one
-  bool key_has_slots = false; // its key has a concurrency_limit
+  std::string scope;    // of the runner that it is for
+  int key_revision = 0; // of its key when it was accepted; nothing is written for another one
 };
 
 enum class submit_verdict : std::uint8_t { created, replayed, conflict, key_changed, key_is_full };
@@ -63,6 +62,9 @@ public:
   virtual result<std::vector<bool>> complete(std::span<const completion> batch) = 0;
   // Queued: the command ends as cancelled, never run. Running: the wish is recorded for its owner.
   virtual result<cancel_verdict> cancel(const cancel_order& order) = 0;
+  // At most `most` commands of a key that are queued end as cancelled, never run; which ones. The key is revoked
+  // already, so that no more of them come.
+  virtual result<std::vector<command_id>> cancel_queued(const queue_order& order, int most) = 0;
   // Whether its key is good and of this revision; then it is on record that this is about to be done.
   virtual result<bool> vouch(const project_change& change, int revision) = 0;
   // It was done.

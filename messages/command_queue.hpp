@@ -23,6 +23,14 @@ struct cancelled {
   cancel_verdict verdict = cancel_verdict::not_found;
 };
 
+// What a revoked key has in the queue, some hundreds at a time: whoever asks goes on while there may be `more`.
+struct cancel_queued {
+  queue_order order;
+};
+struct queued_cancelled {
+  bool more = false;
+};
+
 // The owner of a lease reports the end of its command. `accepted` is false for a stale token.
 struct complete {
   completion what;
@@ -71,7 +79,7 @@ using actor = caf::typed_actor<
     // Durable before it is answered: command, queue, audit, event and idempotency rows in one transaction.
     caf::replies_to<submit>::with<answer<submitted>>,
     // Queued commands end at once; a running one is ended by its owner.
-    caf::replies_to<cancel>::with<cancelled>,
+    caf::replies_to<cancel>::with<cancelled>, caf::replies_to<cancel_queued>::with<queued_cancelled>,
     // Result, audit row and event row in one transaction, fenced by the token.
     caf::replies_to<complete>::with<completed>,
     // Audit row, event row and idempotency record of a project's change.

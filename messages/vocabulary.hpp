@@ -59,6 +59,8 @@ namespace command_queue {
 struct submit;
 struct cancel;
 struct cancelled;
+struct cancel_queued;
+struct queued_cancelled;
 struct complete;
 struct completed;
 struct record;
@@ -158,6 +160,8 @@ CAF_ALLOW_UNSAFE_MESSAGE_TYPE(rdev::pod_control::seen)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(rdev::command_queue::submit)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(rdev::command_queue::cancel)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(rdev::command_queue::cancelled)
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(rdev::command_queue::cancel_queued)
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(rdev::command_queue::queued_cancelled)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(rdev::command_queue::complete)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(rdev::command_queue::completed)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(rdev::command_queue::record)

@@ -83,6 +83,10 @@ void verifier::look_at_disorder(const audit_seal& seal) {
   bad(audit_problem::reordered, seal.seq, seal.id);
 }
 
+void verifier::look_at_gap() {
+  bad(audit_problem::missing, last_ + 1, {});
+}
+
 void verifier::look_at_gone(const audit_checkpoint& checkpoint) {
   bad(audit_problem::missing, checkpoint.seq, {});
 }

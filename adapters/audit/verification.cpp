@@ -5,6 +5,7 @@
 #include "adapters/signing.hpp"
 
 #include <algorithm>
+#include <system_error>
 #include <tuple>
 
 namespace rdev::audit_chain {
@@ -17,7 +18,45 @@ bool comes_before(const audit_checkpoint& a, const audit_checkpoint& b) {
   return std::tie(a.seq, a.at) < std::tie(b.seq, b.at);
 }
 
+// The next page begins with it: there may be more links of that number than this page has.
+void leave_the_last_number(std::vector<placed_seal>& page) {
+  const auto last = page.back().seal.seq;
+  if (page.front().seal.seq != last)
+    std::erase_if(page, [&](const auto& one) { return one.seal.seq == last; });
+}
+
 } // namespace
+
+result<log_page> log_pages::next() {
+  log_page out;
+  // In this order: a checkpoint that is there now has its link there by then.
+  auto checkpoints = reader_->checkpoints_after(last_checkpoint_, page_size);
+  if (!checkpoints)
+    return std::move(checkpoints.error());
+  auto seals = reader_->seals_after(last_, page_size);
+  if (!seals)
+    return std::move(seals.error());
+  out.last = seals->size() < static_cast<std::size_t>(page_size);
+  if (!out.last)
+    leave_the_last_number(*seals);
+  if (end_)
+    out.last = std::erase_if(*seals, [&](const auto& one) { return one.seal.seq >= *end_; }) > 0 || out.last;
+  if (!seals->empty()) { // more records than links would be a finding, so one page of them is enough
+    auto records = reader_->records_between(position_, seals->back().at, page_size);
+    if (!records)
+      return std::move(records.error());
+    out.records = std::move(*records);
+    last_ = seals->back().seal.seq;
+  }
+  if (!out.records.empty())
+    position_ = out.records.back().at;
+  if (!checkpoints->empty())
+    last_checkpoint_ = checkpoints->back().seq;
+  out.last = out.last || (end_ && last_ + 1 >= *end_);
+  out.checkpoints = std::move(*checkpoints);
+  out.seals = std::move(*seals);
+  return out;
+}
 
 believed_keys keys_by_id(const std::vector<audit_public_key>& keys) {
   believed_keys out;
@@ -42,20 +81,15 @@ result<bool> verification::go_on(const verification_range& range) {
       return std::move(begun.error());
   if (verifier_->found())
     return true;
-  // In this order: a checkpoint that is there now has its link there by then.
-  if (auto fetched = fetch_checkpoints(); !fetched)
-    return std::move(fetched.error());
-  auto page = reader_.seals_after(last_, page_size);
+  auto page = next_page();
   if (!page)
     return std::move(page.error());
-  const bool last_page = page->size() < static_cast<std::size_t>(page_size);
-  if (!last_page)
-    leave_the_last_number(*page);
-  if (end_)
-    std::erase_if(*page, [&](const auto& one) { return one.seal.seq >= *end_; });
-  if (auto looked = look_at(*page); !looked)
-    return std::move(looked.error());
+  const bool over = page->last;
+  look_at(std::move(*page));
+  if (over && end_ && last_ + 1 < *end_)
+    verifier_->look_at_gap();
   if (verifier_->found()) {
+    next_ = {}; // it has come to its end
     auto moved = retention_has_moved();
     if (!moved)
       return std::move(moved.error());
@@ -64,10 +98,21 @@ result<bool> verification::go_on(const verification_range& range) {
       return false;
     }
   }
-  const bool over = last_page || (end_ && last_ + 1 >= *end_);
   if (over && !end_)
     look_at_checkpoints(std::numeric_limits<std::int64_t>::max());
   return over || verifier_->found();
+}
+
+result<log_page> verification::next_page() {
+  auto page = next_.valid() ? next_.get() : pages_->next();
+  if (!page || page->last || how_ == reading::in_turn)
+    return page;
+  try {
+    next_ = std::async(std::launch::async, [pages = pages_.get()] { return pages->next(); });
+  } catch (const std::system_error&) {
+    how_ = reading::in_turn; // there are threads for nobody
+  }
+  return page;
 }
 
 audit_verification verification::outcome() const {
@@ -135,7 +180,8 @@ result<bool> verification::retention_has_moved() {
 
 // The link before the first one. What retention has removed is believed: the signed checkpoints stand for it.
 result<done> verification::anchor(std::int64_t first, bool is_first_kept) {
-  last_ = last_checkpoint_ = first - 1;
+  last_ = first - 1;
+  audit_position position;
   seal_hash before{};
   if (first > 1) {
     auto seals = reader_.seals_after(is_first_kept ? first - 1 : first - 2, 1);
@@ -144,8 +190,9 @@ result<done> verification::anchor(std::int64_t first, bool is_first_kept) {
     if (!seals->empty())
       before = is_first_kept ? seals->front().seal.prev_hash : seals->front().seal.hash;
     if (!seals->empty() && !is_first_kept)
-      position_ = seals->front().at;
+      position = seals->front().at;
   }
+  pages_ = std::make_unique<log_pages>(reader_, first - 1, position, end_);
   verifier_.emplace(first - 1, before);
   return done{};
 }
@@ -154,52 +201,24 @@ void verification::begin_again() {
   verifier_.reset();
   kept_from_.reset();
   end_.reset();
-  position_ = {};
-  last_checkpoint_ = 0;
   checkpoints_.clear();
   sealed_at_.reset();
 }
 
-result<done> verification::fetch_checkpoints() {
-  auto more = reader_.checkpoints_after(last_checkpoint_, page_size);
-  if (!more)
-    return std::move(more.error());
-  for (auto& one : *more) {
-    last_checkpoint_ = one.seq;
+void verification::look_at(log_page page) {
+  for (auto& one : page.checkpoints) {
     const auto place = std::upper_bound(checkpoints_.begin(), checkpoints_.end(), one, comes_before);
     checkpoints_.insert(place, std::move(one));
   }
-  return done{};
-}
-
-// The next page begins with it: there may be more links of that number than this page has.
-void verification::leave_the_last_number(std::vector<placed_seal>& page) {
-  const auto last = page.back().seal.seq;
-  if (page.front().seal.seq != last)
-    std::erase_if(page, [&](const auto& one) { return one.seal.seq == last; });
-}
-
-result<done> verification::look_at(const std::vector<placed_seal>& page) {
-  std::vector<placed_record> records;
-  std::size_t next = 0; // of them
-  bool all = page.empty();
-  for (std::size_t i = 0; i < page.size(); ++i) {
-    const auto& one = page[i];
-    if (i + 1 < page.size() && page[i + 1].seal.seq == one.seal.seq)
+  std::size_t next = 0; // of the records
+  for (std::size_t i = 0; i < page.seals.size(); ++i) {
+    const auto& one = page.seals[i];
+    const auto* after = i + 1 < page.seals.size() ? &page.seals[i + 1] : nullptr;
+    if (after != nullptr && after->seal.seq == one.seal.seq)
       verifier_->look_at_double(one.seal);
-    else if (i + 1 < page.size() && page[i + 1].at < one.at)
+    else if (after != nullptr && after->at < one.at)
       verifier_->look_at_disorder(one.seal);
-    if (next == records.size() && !all) {
-      auto more = reader_.records_between(position_, page.back().at, page_size);
-      if (!more)
-        return std::move(more.error());
-      records = std::move(*more);
-      next = 0;
-      all = records.size() < static_cast<std::size_t>(page_size);
-      if (!records.empty())
-        position_ = records.back().at;
-    }
-    const auto* record = next < records.size() ? &records[next] : nullptr;
+    const auto* record = next < page.records.size() ? &page.records[next] : nullptr;
     if (record != nullptr && record->at < one.at && one.seal.seq == last_ + 1)
       verifier_->look_at_unsealed(record->record.id);
     const bool there = record != nullptr && record->at == one.at;
@@ -209,11 +228,10 @@ result<done> verification::look_at(const std::vector<placed_seal>& page) {
     look_at_time(one.sealed_at);
     look_at_checkpoints(last_);
     if (verifier_->found())
-      return done{};
+      return;
   }
-  if (next < records.size())
-    verifier_->look_at_unsealed(records[next].record.id);
-  return done{};
+  if (next < page.records.size())
+    verifier_->look_at_unsealed(page.records[next].record.id);
 }
 
 // The hash of a link does not cover when it was sealed: its checkpoint, which is of the same transaction, does.

@@ -51,6 +51,9 @@ public:
   result<cancel_verdict> cancel(const cancel_order& order) override {
     return in_store("cancel", [&] { return inner_->cancel(order); });
   }
+  result<std::vector<command_id>> cancel_queued(const queue_order& order, int most) override {
+    return in_store("cancel", [&] { return inner_->cancel_queued(order, most); });
+  }
   result<bool> vouch(const project_change& change, int revision) override {
     return inner_->vouch(change, revision);
   }

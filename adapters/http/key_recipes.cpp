@@ -48,7 +48,10 @@ answer<operation> lift_ban_of(const call& c) {
 }
 
 answer<operation> revoke_key_of(const call& c) {
-  return with_id<key_id>(c, "key", [](key_id id) { return operation(revoke_key{id}); });
+  const auto commands = query(c, "commands").value_or("keep");
+  if (commands != "keep" && commands != "cancel")
+    return bad_request("commands", "must be keep or cancel");
+  return with_id<key_id>(c, "key", [&](key_id id) { return operation(revoke_key{id, commands == "cancel"}); });
 }
 
 answer<operation> rotate_key_of(const call& c) {

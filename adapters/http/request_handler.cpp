@@ -191,7 +191,11 @@ request_handler::under_way request_handler::take_in(const request& asked, const 
   x->from.trace_id = trace_id_of(asked.field("traceparent"));
   x->from.client_ip = client_address(peer, asked.joined("x-forwarded-for"), config_.trusted_proxies).text();
   x->from.method = asked.method;
-  x->from.path = shown(percent_decoded(asked.path(), false).value_or(std::string(asked.path())));
+  auto path = percent_decoded(asked.path(), false).value_or(std::string(asked.path()));
+  if (path.size() > longest_logged_path && config_.hidden_by) // the beginning of a secret is not known for one any more
+    if (auto clean = config_.hidden_by->redact(path))
+      path = std::move(clean->text);
+  x->from.path = shown(std::move(path));
   return x;
 }
 

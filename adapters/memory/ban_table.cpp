@@ -49,9 +49,10 @@ public:
 
   result<std::optional<ban>> lift(const ban_id& id, const key_writer& writer) override {
     return t_.call("bans.lift", 1, [&]() -> result<std::optional<ban>> {
+      if (writer.by && !t_.key_is_good(*writer.by, writer.revision))
+        return failure{fault::key_changed, "the writer's key was revoked or changed meanwhile"};
       const auto found = std::find_if(t_.bans.begin(), t_.bans.end(), [&](const auto& e) { return e.second.id == id; });
-      if (found == t_.bans.end() || found->second.until <= t_.clock() ||
-          (writer.by && !t_.key_is_good(*writer.by, writer.revision)))
+      if (found == t_.bans.end() || found->second.until <= t_.clock())
         return std::optional<ban>{};
       const auto before = read(found->second);
       found->second.until = t_.clock();

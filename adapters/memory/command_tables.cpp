@@ -86,16 +86,9 @@ public:
         return t_.results.contains(order.id) ? cancel_verdict::ended : cancel_verdict::not_found;
       const auto project = t_.commands.at(order.id).what.project;
       auto verdict = cancel_verdict::requested;
-      if (t_.queue.erase(order.id) > 0) {
+      if (t_.queue.contains(order.id)) {
         verdict = cancel_verdict::never_ran;
-        t_.commands.at(order.id).what.env.clear();
-        command_result result;
-        result.status = command_status::cancelled;
-        result.reason = "it was cancelled before it was started";
-        result.finished_at = t_.clock();
-        result.out.sha256 = result.err.sha256 = sha256_of_nothing();
-        t_.results[order.id] = result;
-        t_.add_event("command.cancelled", project, order.id, order.by);
+        end_in_queue(order.id, "it was cancelled before it was started", order.by);
       } else if (auto& wish = t_.leases.at(order.id).cancel; !wish) {
         wish = order.reason;
       }
@@ -109,6 +102,22 @@ public:
                     order.from,
                     {}});
       return verdict;
+    });
+  }
+
+  result<std::vector<command_id>> cancel_queued(const queue_order& order, int most) override {
+    return t_.call("commands.cancel", 1, [&]() -> result<std::vector<command_id>> {
+      std::vector<command_id> out;
+      for (const auto& [id, waiting] : t_.queue)
+        if (std::ssize(out) < most && t_.commands.at(id).key == order.key)
+          out.push_back(id);
+      for (const auto& id : out) {
+        const auto project = t_.commands.at(id).what.project;
+        end_in_queue(id, "its key was revoked before it was started", order.by);
+        t_.add_audit(
+            {order.by, order.actor_name, "command.cancel", id.uuid(), project, "done", "key_revoked", order.from, {}});
+      }
+      return out;
     });
   }
 
@@ -158,6 +167,20 @@ public:
   }
 
 private:
+  // What is queued ends as cancelled.
+  void end_in_queue(const command_id& id, const char* reason, const std::optional<key_id>& by) {
+    t_.queue.erase(id);
+    auto& command = t_.commands.at(id);
+    command.what.env.clear();
+    command_result result;
+    result.status = command_status::cancelled;
+    result.reason = reason;
+    result.finished_at = t_.clock();
+    result.out.sha256 = result.err.sha256 = sha256_of_nothing();
+    t_.results[id] = result;
+    t_.add_event("command.cancelled", command.what.project, id, by);
+  }
+
   submit_receipt verdict_of(const new_command& one, int before_it) {
     if (!t_.key_is_good(one.what.key, one.key_revision))
       return {submit_verdict::key_changed, one.what.id};

@@ -30,20 +30,19 @@ WITH v AS (UPDATE ban_version SET version = version + 1), t AS MATERIALIZED (SEL
 ), fresh AS (SELECT * FROM b WHERE id = ANY ($1::uuid[])), a AS (
   INSERT INTO audit_log (actor_name, action, target, outcome, client_ip, detail)
   SELECT 'system', 'auth.lockout', host(network) || '/' || masklen(network), 'done', host(network),
-         jsonb_build_object('ban', id, 'until', until, 'strikes', strikes, 'failures', failures) FROM fresh
+         jsonb_build_object('ban', id, 'until', rdev_time(until), 'strikes', strikes, 'failures', failures) FROM fresh
 ), e AS (
   INSERT INTO event (event, data)
   SELECT 'auth.lockout', jsonb_build_object('ban', id, 'network', host(network) || '/' || masklen(network),
-                                            'until', until, 'strikes', strikes, 'failures', failures) FROM fresh
+                                            'until', rdev_time(until), 'strikes', strikes, 'failures', failures) FROM fresh
 )
 SELECT )sql" + columns + "FROM fresh b";
 
+// The answer's first column: whether the writer's key is what it was.
 const std::string lift_sql = R"sql(
-WITH b AS (
-  SELECT * FROM ban WHERE id = $1::uuid AND until > clock_timestamp()
-     AND ($2::uuid IS NULL OR EXISTS (SELECT 1 FROM api_keys w WHERE w.id = $2::uuid AND w.revoked_at IS NULL AND w.revision = $7::int
-                                         AND (w.expires_at IS NULL OR w.expires_at > clock_timestamp())))
-     FOR UPDATE
+WITH writer AS MATERIALIZED (SELECT 1 WHERE rdev_may_write($2::uuid, $7::int)
+), b AS (
+  SELECT * FROM ban WHERE id = $1::uuid AND until > clock_timestamp() AND EXISTS (SELECT 1 FROM writer) FOR UPDATE
 ), lifted AS (
   UPDATE ban SET until = clock_timestamp(), strikes = 0 FROM b WHERE ban.id = b.id
 ), v AS (UPDATE ban_version SET version = version + 1 WHERE EXISTS (SELECT 1 FROM b)), a AS (
@@ -51,7 +50,8 @@ WITH b AS (
   SELECT $2::uuid, $3, 'ban.lift', id::text, 'allowed', $4, $5, $6,
          jsonb_build_object('network', host(network) || '/' || masklen(network)) FROM b
 )
-SELECT )sql" + columns + "FROM b";
+SELECT EXISTS (SELECT 1 FROM writer), )sql" +
+                             columns + " FROM (VALUES (1)) AS one LEFT JOIN b ON true";
 
 const statements prepared{
     {"impose", impose_sql},
@@ -62,13 +62,14 @@ const statements prepared{
     {"version", "SELECT version FROM ban_version"},
 };
 
-ban ban_from(const pqxx::row& row) {
-  return {*ban_id::from_uuid(row[0].c_str()),
-          ip_network::parse(row[1].c_str()).value_or(ip_network{}),
-          time_of(row[2]),
-          time_of(row[3]),
-          row[4].as<int>(),
-          std::chrono::milliseconds(row[5].as<std::int64_t>())};
+ban ban_from(const pqxx::row& row, int first = 0) {
+  const auto at = [&](int i) { return row[static_cast<pqxx::row::size_type>(first + i)]; };
+  return {*ban_id::from_uuid(at(0).c_str()),
+          ip_network::parse(at(1).c_str()).value_or(ip_network{}),
+          time_of(at(2)),
+          time_of(at(3)),
+          at(4).as<int>(),
+          std::chrono::milliseconds(at(5).as<std::int64_t>())};
 }
 
 class ban_table final : public ban_store {
@@ -125,11 +126,16 @@ public:
 
   result<std::optional<ban>> lift(const ban_id& id, const key_writer& writer) override {
     const auto by = writer.by ? std::optional(writer.by->uuid()) : std::nullopt;
-    return session_.single(effect::writes, [&](pqxx::transaction_base& tx) -> std::optional<ban> {
-      const auto rows = tx.exec_prepared("lift", id.uuid(), or_null(by), writer.actor_name, writer.from.client_ip,
+    bool good = false;
+    auto lifted = session_.single(effect::writes, [&](pqxx::transaction_base& tx) {
+      const auto row = tx.exec_prepared1("lift", id.uuid(), or_null(by), writer.actor_name, writer.from.client_ip,
                                          writer.from.request_id, writer.from.trace_id, writer.revision);
-      return rows.empty() ? std::nullopt : std::optional(ban_from(rows[0]));
+      good = row[0].as<bool>();
+      return row[1].is_null() ? std::nullopt : std::optional(ban_from(row, 1));
     });
+    if (lifted && !good)
+      return failure{fault::key_changed, "the writer's key was revoked or changed meanwhile"};
+    return lifted;
   }
 
 private:

@@ -66,7 +66,7 @@ std::string replay_sql(const std::string& from) {
                    " ORDER BY d.id LIMIT 100000") +
          audit_sql("webhook.redeliver", "webhook w WHERE w.id = $1::uuid AND EXISTS (SELECT 1 FROM writer)",
                    "jsonb_build_object('deliveries', (SELECT count(*) FROM due), 'status', $8::text, 'events', "
-                   "$9::text[], 'from', $10::timestamptz, 'to', $11::timestamptz)") +
+                   "$9::text[], 'from', rdev_time($10::timestamptz), 'to', rdev_time($11::timestamptz))") +
          "SELECT EXISTS (SELECT 1 FROM writer), EXISTS (SELECT 1 FROM webhook WHERE id = $1::uuid), (SELECT count(*) "
          "FROM due)";
 }

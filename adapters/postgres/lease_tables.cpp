@@ -136,7 +136,7 @@ public:
       tx.exec_params("SELECT rdev_drop_deliveries($1::interval, 10000)", interval_of(config_.webhook_retention));
       tx.exec("DELETE FROM idempotency WHERE ctid = ANY (ARRAY(SELECT ctid FROM idempotency "
               "WHERE expires_at < clock_timestamp() LIMIT 10000))");
-      tx.exec("DELETE FROM ban WHERE until < clock_timestamp() - interval '2 days'");
+      tx.exec_params("DELETE FROM ban WHERE until < clock_timestamp() - $1::interval", interval_of(config_.ban_memory));
       tx.exec("DELETE FROM node WHERE expires_at < clock_timestamp() - interval '1 day' "
               "AND NOT EXISTS (SELECT 1 FROM lease l WHERE l.node_id = node.id)");
       return done{};

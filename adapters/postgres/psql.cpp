@@ -37,14 +37,25 @@ using options_of = std::unique_ptr<PQconninfoOption, free_options>;
 
 } // namespace
 
-secret password_of(const std::string& conninfo) {
+std::vector<secret> passwords_in(const std::string& conninfo) {
+  std::vector<secret> out;
+  // What an `@` in it that is not encoded (%40) cuts into pieces, libpq takes for a part of the host, and says so.
+  const auto scheme = conninfo.find("://");
+  const auto colon = scheme == std::string::npos ? scheme : conninfo.find(':', scheme + 3);
+  const auto host = conninfo.rfind('@');
+  if (colon != std::string::npos && host != std::string::npos)
+    for (auto begin = colon + 1; begin < host;) {
+      const auto end = conninfo.find('@', begin);
+      out.emplace_back(conninfo.substr(begin, end - begin));
+      begin = end + 1;
+    }
   char* error = nullptr;
   const options_of options(PQconninfoParse(conninfo.c_str(), &error));
   PQfreemem(error);
   for (const auto* option = options.get(); option != nullptr && option->keyword != nullptr; ++option)
     if (std::string_view(option->keyword) == "password" && option->val != nullptr)
-      return secret(option->val);
-  return {};
+      out.emplace_back(option->val);
+  return out;
 }
 
 std::string become_psql(const std::string& conninfo, const std::vector<std::string>& arguments) {

@@ -11,7 +11,7 @@ namespace rdev::postgres {
 // password stands in its argv. Returns only when that fails: what went wrong.
 std::string become_psql(const std::string& conninfo, const std::vector<std::string>& arguments);
 
-// Of libpq keywords or a URL; empty if there is none in it.
-secret password_of(const std::string& conninfo);
+// Of libpq keywords or a URL: the password, and its pieces where an `@` in it is not encoded.
+std::vector<secret> passwords_in(const std::string& conninfo);
 
 } // namespace rdev::postgres

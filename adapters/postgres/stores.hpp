@@ -29,6 +29,7 @@ struct store_config {
   std::chrono::seconds record_retention{90 * 24 * 3600}; // of commands, results and event rows
   std::chrono::seconds audit_retention{90 * 24 * 3600};  // of the audit log; whole days are dropped
   std::chrono::seconds webhook_retention{7 * 24 * 3600}; // of deliveries and their attempts; whole days are dropped
+  std::chrono::seconds ban_memory{24 * 3600};            // of bans that have ended, for their strikes
   std::shared_ptr<circuits> breakers;                    // "database"; or none
   std::shared_ptr<const censor> audited;                 // of what comes from outside in an audit record; or none
 };

@@ -23,11 +23,7 @@ std::string secret_place(const webhook_id& id);
 // Begins a statement that writes for a key: CTE `writer` has a row while that key is what it was. Parameters 1 to 7:
 // the webhook, the key (NULL = rdev itself), its name, address, request, trace, its revision.
 inline const std::string writer_sql = R"sql(
-WITH writer AS (
-  SELECT 1 WHERE $2::uuid IS NULL
-  UNION ALL
-  SELECT 1 FROM api_keys k WHERE k.id = $2::uuid AND k.revoked_at IS NULL AND k.revision = $7::int
-     AND (k.expires_at IS NULL OR k.expires_at > clock_timestamp())
+WITH writer AS MATERIALIZED (SELECT 1 WHERE rdev_may_write($2::uuid, $7::int)
 ), )sql";
 
 // CTE `a`: an audit row of `action` for the one row of `from`, with `detail`, an expression over that row.

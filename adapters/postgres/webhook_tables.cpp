@@ -71,7 +71,7 @@ const std::string rotate_sql =
   RETURNING w.*
 ))sql" +
     audit_sql("webhook.rotate_secret", "done",
-              "jsonb_build_object('url', rdev_bare_url(url), 'former_until', former_until)") +
+              "jsonb_build_object('url', rdev_bare_url(url), 'former_until', rdev_time(former_until))") +
     answer;
 
 // What waits is not sent any more at once; what is left of it is removed by and by (rdev_drop_deliveries).

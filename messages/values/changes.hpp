@@ -31,6 +31,14 @@ struct cancel_order {
   int revision = 0; // of the key
 };
 
+// A key was revoked, and what it has in the queue is not to run.
+struct queue_order {
+  key_id key;
+  std::optional<key_id> by;
+  std::string actor_name;
+  request_context from;
+};
+
 // A project is about to be made, removed or changed, which has an audit row; or it was: audit row, event row and
 // idempotency record in one transaction.
 struct project_change {

@@ -144,6 +144,7 @@ struct get_key {
 };
 struct revoke_key {
   key_id id;
+  bool cancel_queued = false; // of its commands, those that have not been started
 };
 // What is to be different about a key; an outer none leaves the field alone, an inner one lifts the restriction.
 struct key_change {

@@ -33,7 +33,8 @@ protected:
       }
       forgotten.push_back(*what.key);
       // A key is revoked in the store before it is forgotten; otherwise it could come back into the cache.
-      revoked_when_forgotten.push_back(world->key(*what.key)->revoked_at.has_value());
+      const auto row = world->key(*what.key);
+      revoked_when_forgotten.push_back(row && row->revoked_at);
       return auth::forgotten{};
     });
     play<streams::actor>([this](const streams::revoke& what) { cut.push_back(what.key); },
@@ -246,6 +247,40 @@ TEST_F(ApiKeys, RevokesAndHasTheKeyForgottenBeforeItAnswers) {
   EXPECT_THAT(cut, ElementsAre(key.id));
 }
 
+TEST_F(ApiKeys, CancelsWhatIsQueuedUntilThereIsNoMoreIfThatIsAskedFor) {
+  std::vector<key_id> asked_for;
+  play<command_queue::actor>([&](const command_queue::cancel_queued& what) {
+    EXPECT_EQ(what.order.by, me.id);
+    EXPECT_TRUE(world->key(what.order.key)->revoked_at) << "no more may come";
+    asked_for.push_back(what.order.key);
+    return command_queue::queued_cancelled{asked_for.size() < 3};
+  });
+  const auto kept = done<api_key>(revoke_key{stored().id});
+  EXPECT_THAT(asked_for, IsEmpty());
+  forgotten.clear();
+  const auto key = stored();
+  const auto cleared = want(revoke_key{key.id, true});
+  advance(settings.barrier_look);
+  EXPECT_TRUE(cleared.reply());
+  EXPECT_THAT(asked_for, ElementsAre(key.id, key.id, key.id));
+  EXPECT_THAT(forgotten, ElementsAre(key.id));
+  const auto again = want(revoke_key{kept.id, true});
+  advance(settings.barrier_look);
+  EXPECT_EQ(std::get<api_key>(*again.reply()).revoked_at, kept.revoked_at) << "a repeat cancels too";
+  EXPECT_THAT(asked_for, SizeIs(4));
+}
+
+TEST_F(ApiKeys, AnswersAQueueThatCannotBeClearedWithTheFault) {
+  const auto key = stored();
+  play_with<command_queue::actor>([](caf::event_based_actor*) {
+    return caf::behavior{[](const command_queue::cancel_queued&) -> caf::result<command_queue::queued_cancelled> {
+      return to_error({fault::unavailable, "away"});
+    }};
+  });
+  EXPECT_EQ(want(revoke_key{key.id, true}).failed(), fault::unavailable);
+  EXPECT_TRUE(world->key(key.id)->revoked_at) << "it stays revoked";
+}
+
 TEST_F(ApiKeys, WaitsForAuthToForget) {
   std::vector<caf::typed_response_promise<auth::forgotten>> held;
   play_with<auth::actor>([&](caf::event_based_actor* peer) {
@@ -335,6 +370,24 @@ TEST_F(Barrier, TheLeaseEndsItAlsoWhileTheStoreIsAway) {
   auto asked = want(revoke_key{stored().id});
   world->unreachable(true);
   advance(settings.cache_lease + settings.barrier_grace + 20ms);
+  EXPECT_TRUE(asked.reply());
+}
+
+TEST_F(Barrier, AQueueThatIsToBeClearedIsWaitedForBesideIt) {
+  std::vector<caf::typed_response_promise<command_queue::queued_cancelled>> held;
+  play_with<command_queue::actor>([&](caf::event_based_actor* peer) {
+    return caf::behavior{[&held, peer](const command_queue::cancel_queued&) {
+      held.push_back(peer->make_response_promise<command_queue::queued_cancelled>());
+      return held.back();
+    }};
+  });
+  auto asked = want(revoke_key{stored().id, true});
+  ASSERT_THAT(held, SizeIs(1));
+  EXPECT_THAT(forgotten, SizeIs(1)) << "that does not wait";
+  advance(10s);
+  EXPECT_TRUE(asked.open()) << "the barrier is over, the queue is not cleared";
+  within<command_queue::actor>([&] { held.at(0).deliver(command_queue::queued_cancelled{false}); });
+  advance(settings.barrier_look);
   EXPECT_TRUE(asked.reply());
 }
 

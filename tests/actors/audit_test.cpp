@@ -85,7 +85,10 @@ TEST_F(Audit, DropsAndCountsWhatGoesBeyondItsCap) {
   EXPECT_EQ(counts.count("fault_seen audit_dropped"), 2);
   world->unreachable(false);
   advance(1500ms);
-  EXPECT_THAT(written(), ElementsAre("0", "1", "2"));
+  ASSERT_EQ(world->audit_rows().size(), 4U);
+  EXPECT_THAT(written(), ElementsAre("0", "1", "2", ""));
+  EXPECT_EQ(world->audit_rows()[3].what.action, "audit.dropped");
+  EXPECT_EQ(world->audit_rows()[3].what.detail.at("count"), "2") << "how many is on record";
 }
 
 TEST_F(Audit, RecordsSomeRefusalsOfASourceAndTellsHowManyTheOthersWere) {

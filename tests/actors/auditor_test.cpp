@@ -6,6 +6,8 @@
 
 #include <gmock/gmock.h>
 
+#include <algorithm>
+
 namespace rdev::auditor {
 namespace {
 
@@ -50,8 +52,8 @@ TEST_F(Auditor, PutsEveryReadingOnRecordBeforeItReads) {
   EXPECT_TRUE(want(list_audit{}).reply());
   EXPECT_TRUE(want(verify_audit{}).reply());
   EXPECT_TRUE(want(list_audit_keys{}).reply());
-  EXPECT_THAT(on_record(), ::testing::ElementsAre("audit.read", "audit.verify"))
-      << "the keys are asked for within a minute of a reading by the same key";
+  EXPECT_TRUE(want(list_audit_keys{}).reply());
+  EXPECT_THAT(on_record(), ::testing::ElementsAre("audit.read", "audit.verify", "audit.keys", "audit.keys"));
 }
 
 TEST_F(Auditor, ReadsNothingForWhomItCannotPutOnRecord) {
@@ -74,6 +76,33 @@ TEST_F(Auditor, PutsWhoGoesOnReadingOnRecordOnceAMinute) {
   want(next);
   EXPECT_THAT(on_record(), SizeIs(2));
   EXPECT_EQ(listings(), 3U);
+}
+
+TEST_F(Auditor, PutsWhoGoesOnWithSomethingElseOnRecord) {
+  happens(3);
+  start();
+  const auto readings = [this] {
+    const auto all = on_record();
+    return std::count(all.begin(), all.end(), "audit.read");
+  };
+  const auto begun = std::get<audit_page>(*want(list_audit{}).reply()).looked_through;
+  list_audit next;
+  next.goes_on = true;
+  next.what.after = begun;
+  want(next);
+  EXPECT_EQ(readings(), 1);
+  auto other = next;
+  other.what.action = "key.*";
+  want(other);
+  EXPECT_EQ(readings(), 2) << "another filter";
+  auto beyond = other;
+  beyond.what.after = begun + 1000;
+  want(beyond);
+  EXPECT_EQ(readings(), 3) << "from where no page has ended";
+  auto before = beyond;
+  before.what.after = 0;
+  want(before);
+  EXPECT_EQ(readings(), 4) << "what comes before";
 }
 
 TEST_F(Auditor, ShowsABoundKeyItsProjectsOnly) {

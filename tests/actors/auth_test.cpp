@@ -438,6 +438,15 @@ TEST_F(Guessing, NeverLocksOutAProxyOrAnybodyWhenThatIsOff) {
   EXPECT_TRUE(imposed.empty());
 }
 
+TEST_F(Guessing, NeverRefusesAProxyForABanOfItsNetwork) {
+  settings.trusted_proxies = {*ip_network::parse("10.0.0.1/32")};
+  begin_anew();
+  tell(auth, banned{{{ban_id::make(), *ip_network::parse("10.0.0.1/32"), {}, {}, 1, 60s},
+                     {ban_id::make(), *ip_network::parse("10.0.0.2/32"), {}, {}, 1, 60s}}});
+  EXPECT_EQ(refused(secret{}, "10.0.0.1"), refusal_code::unauthorized);
+  EXPECT_EQ(refused(secret{}, "10.0.0.2"), refusal_code::too_many_requests);
+}
+
 TEST_F(Guessing, KeepsToTheBansThatItIsTold) {
   tell(auth, banned{{{ban_id::make(), *ip_network::parse("10.0.0.1/32"), {}, {}, 2, 90s}}});
   EXPECT_EQ(who_is(secret{}, "10.0.0.1").why().retry_after, 90s);
@@ -480,6 +489,26 @@ TEST_F(Guessing, DoublesABanThatFollowsAnother) {
 }
 
 // ---- habits
+
+TEST_F(Auth, NoticesAKeyThatIsUsedFarMoreThanUsually) {
+  settings.habits.minutes_to_know = 2;
+  settings.habits.ordinary_rate = 5;
+  settings.habits.times_the_usual = 3;
+  auth = open(behavior, around(), settings);
+  for (int minute = 0; minute < 3; ++minute) {
+    for (int i = 0; i < 4; ++i)
+      EXPECT_TRUE(who_is(text.text));
+    advance(61s);
+  }
+  EXPECT_TRUE(odd.empty());
+  for (int i = 0; i < 20; ++i)
+    EXPECT_TRUE(who_is(text.text));
+  advance(2s);
+  ASSERT_EQ(odd.size(), 1U);
+  EXPECT_EQ(odd[0].kind, anomaly_kind::unusual_rate);
+  EXPECT_EQ(odd[0].key, key.id);
+  EXPECT_EQ(counts.count("anomaly_seen unusual_rate"), 1);
+}
 
 TEST_F(Auth, NoticesManyWrongSecretsOfOneKeyAndManyAddresses) {
   auto other = make_key_text();

@@ -14,6 +14,8 @@ namespace {
 using namespace std::chrono_literals;
 using ::testing::ElementsAre;
 using ::testing::IsEmpty;
+using ::testing::SizeIs;
+using ::testing::UnorderedElementsAreArray;
 
 class CommandQueue : public test::actor_house {
 protected:
@@ -23,6 +25,7 @@ protected:
     settings.node = node_id::make();
     world->put_node(settings.node);
     settings.start_intent = "boot-1";
+    settings.cancelled_at_once = 2;
     settings.max_running = 0; // nothing is claimed unless a test wants it
     play<runner::actor>(
         [this](runner::run& what) {
@@ -368,6 +371,23 @@ TEST_F(CommandQueueWithOneRunning, EndsAQueuedCommandAtOnceAndNeverRunsIt) {
   advance(3s);
   EXPECT_EQ(handed.size(), 1U);
   EXPECT_EQ(ask<cancelled>(queue, wish).reply().verdict, cancel_verdict::ended);
+}
+
+TEST_F(CommandQueueWithOneRunning, EndsWhatARevokedKeyHasInTheQueueInPieces) {
+  std::vector<command_id> waiting;
+  for (int i = 0; i < 3; ++i)
+    waiting.push_back(ask<answer<submitted>>(queue, a_submit()).reply()->id);
+  audited = 0;
+  const cancel_queued wish{{key.id, key.id, "sample", test::a_request()}};
+  EXPECT_TRUE(ask<queued_cancelled>(queue, wish).reply().more);
+  EXPECT_THAT(grown, SizeIs(2));
+  EXPECT_TRUE(ask<queued_cancelled>(queue, wish).reply().more) << "somebody else may have cancelled some";
+  EXPECT_THAT(grown, UnorderedElementsAreArray(waiting));
+  EXPECT_FALSE(ask<queued_cancelled>(queue, wish).reply().more);
+  EXPECT_EQ(audited, 3);
+  EXPECT_THAT(stops, IsEmpty()) << "what runs goes on";
+  world->fail_next_of("commands.cancel", fault::unavailable);
+  EXPECT_EQ(ask<queued_cancelled>(queue, wish).failed(), fault::unavailable);
 }
 
 TEST_F(CommandQueueWithOneRunning, KnowsNoCommandThatWasNeverSubmitted) {

@@ -180,9 +180,50 @@ test('what was kept outside shows a tail that was cut off with all its traces', 
   assert.equal((await run('audit', 'verify', '--checkpoint', keptFile, '--public-key', keys)).code, 4);
 });
 
+test('what cannot be put on record is not done; a refusal stays what it is, and is on record later', async () => {
+  const unwritable = async () => Number((await server.api('GET', '/metrics')).text.match(/^rdev_faults_total\{where="audit_unwritable"\} (\d+)/m)?.[1] ?? 0);
+  const rows = () => sql('SELECT (SELECT count(*) FROM command), (SELECT count(*) FROM api_keys), (SELECT count(*) FROM webhook), (SELECT count(*) FROM audit_log)');
+  const key = await mint(server, { name: 'unwritable', scopes: ['projects:read'] });
+  const before = (await rows()).split('|').map(Number);
+  const last = await sql('SELECT max(id::text) FROM audit_log');
+  const faults = await unwritable();
+  await sql('ALTER TABLE audit_log RENAME TO audit_log_away');
+  try {
+    for (const [method, path, body] of [
+      ['POST', '/projects/demo/shell', { command: 'touch never' }], ['POST', '/keys', { name: 'never', scopes: ['projects:read'] }],
+      ['PATCH', `/keys/${key.id}`, { name: 'never' }], ['DELETE', `/keys/${key.id}`], ['POST', '/projects', { id: 'never' }],
+      ['POST', '/webhooks', { url: 'https://example.com/never', events: ['*'] }], ['GET', '/audit'], ['GET', '/audit/verify'],
+    ]) {
+      const answer = await server.api(method, path, body);
+      assertRefused(answer, 503, 'SERVICE_UNAVAILABLE');
+      assert.ok(Number(answer.headers['retry-after']) >= 1, `${method} ${path}`);
+    }
+    assertRefused(await server.api('GET', '/projects', undefined, { 'X-API-Key': 'rdev_unwritable' }), 401, 'UNAUTHORIZED');
+    assert.ok((await unwritable()) >= faults + 6);
+  } finally {
+    await sql('ALTER TABLE audit_log_away RENAME TO audit_log');
+  }
+  assert.equal((await server.api('GET', '/projects/never')).status, 404);
+  const refused = () => sql(`SELECT count(*) FROM audit_log WHERE action = 'request.refused' AND reason = 'UNAUTHORIZED' AND id > '${last}'`);
+  await waitFor('the refusal is on record', async () => Number(await refused()) === 1);
+  const now = (await rows()).split('|').map(Number);
+  assert.deepEqual(now.slice(0, 3), before.slice(0, 3), 'nothing was done');
+  assert.ok(now[3] > before[3]);
+  assert.equal((await server.patiently(() => server.api('PATCH', `/keys/${key.id}`, { name: 'again' }))).data.name, 'again');
+  await allSealed();
+});
+
+test('what is on record when the last node ends is sealed and told by then', async () => {
+  await server.stop();
+  const told = JSON.parse(fs.readFileSync(keptFile, 'utf8').trim().split('\n').at(-1));
+  await server.start();
+  assert.equal(await sql(`SELECT l.action FROM audit_seals s JOIN audit_log l ON l.id = s.row_id WHERE s.seq = ${told.seq}`), 'node.stop');
+  assert.equal(await sql(`SELECT (SELECT at FROM audit_seals WHERE seq = ${told.seq}) < (SELECT max(at) FROM audit_log WHERE action = 'node.start')`), 't');
+});
+
 test('starts and ends of a node are on record, with the digest of its settings', async () => {
-  const rows = async () => JSON.parse(await sql("SELECT json_agg(json_build_object('action', action, 'sum', detail->>'configuration_sha256', 'version', detail->>'version') ORDER BY id) FROM audit_log WHERE action LIKE 'node.%'"));
-  assert.deepEqual((await rows()).map(({ action }) => action), ['node.start']);
+  const since = await sql("SELECT max(id::text) FROM audit_log WHERE action = 'node.start'");
+  const rows = async () => JSON.parse(await sql(`SELECT json_agg(json_build_object('action', action, 'sum', detail->>'configuration_sha256', 'version', detail->>'version') ORDER BY id) FROM audit_log WHERE action LIKE 'node.%' AND id >= '${since}'`));
   await server.stop();
   await server.start();
   await server.stop();

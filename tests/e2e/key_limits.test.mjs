@@ -296,12 +296,24 @@ test('a key that turns up in another network is worth an event, an audit row and
   assert.equal(await count(), before + 2);
 });
 
+// An event, an audit row and a count of this kind for this key.
+const toldOf = (kind, name) => server.psql(`SELECT (SELECT count(*) FROM event WHERE event = 'auth.anomaly' AND data->>'kind' = '${kind}' AND key_id = k.id), (SELECT count(*) FROM audit_log WHERE action = 'auth.anomaly' AND reason = '${kind}' AND actor_key = k.id) FROM api_keys k WHERE name = '${name}'`);
+const counted = (kind) => metric(server, `rdev_auth_anomalies_total{kind="${kind}"}`);
+
+test('a key that many addresses use within a minute is worth an event, an audit row and a count, and is let in', async () => {
+  const { secret } = await mint(server, { name: 'shared', scopes: ['projects:read'] });
+  const before = await counted('many_addresses');
+  for (let i = 1; i <= 25; ++i) assert.equal((await server.api('GET', '/projects', undefined, { ...as(secret), 'X-Forwarded-For': `203.0.113.${i}` })).status, 200);
+  await waitFor('it is told', async () => (await toldOf('many_addresses', 'shared')) === '1|1');
+  assert.equal(await counted('many_addresses'), before + 1);
+});
+
 test('many wrong secrets under the prefix of one key are worth an event, and its owner is let in', async () => {
   const made = await mint(server, { name: 'guessed', scopes: ['projects:read'] });
   const { secret } = made;
   const wrong = wrongSecretOf(made);
   for (let i = 1; i <= 25; ++i) assertRefused(await server.api('GET', '/projects', undefined, { ...as(wrong), 'X-Forwarded-For': `203.0.113.${i}` }), 401, 'UNAUTHORIZED');
-  const told = () => server.psql("SELECT count(*) FROM event WHERE event = 'auth.anomaly' AND data->>'kind' = 'wrong_secrets' AND key_id = (SELECT id FROM api_keys WHERE name = 'guessed')");
-  await waitFor('it is told', async () => (await told()) === '1');
+  await waitFor('it is told', async () => (await toldOf('wrong_secrets', 'guessed')) === '1|1');
+  assert.ok((await counted('wrong_secrets')) >= 1);
   assert.equal((await server.api('GET', '/projects', undefined, as(secret))).status, 200);
 });

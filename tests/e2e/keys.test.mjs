@@ -89,6 +89,38 @@ test('the streams of a revoked key end with an error that says so', async () => 
   assert.equal((await server.finished(command)).status, 'completed', 'the command is unharmed');
 });
 
+test('what a revoked key has in the queue is run, or cancelled where that is asked for', async () => {
+  const narrow = await Server.start({ env: { RDEV_COMMANDS_MAX_RUNNING: '1' } });
+  try {
+    const one = await mint(narrow, { name: 'kept', scopes: ['projects:execute'] });
+    const other = await mint(narrow, { name: 'cancelled', scopes: ['projects:execute'] });
+    const hold = await narrow.submit(['sh', '-c', 'while [ ! -e free ]; do sleep 0.1; done'], { headers: as(other.secret) });
+    await narrow.reaches(hold, 'running');
+    const kept = await narrow.submit('echo kept', { headers: as(one.secret) });
+    const queued = [];
+    for (let i = 0; i < 5; i += 1) queued.push(await narrow.submit('touch never', { headers: as(other.secret) }));
+    const reader = narrow.follow(queued[0]);
+    const refused = await narrow.api('DELETE', `/keys/${other.id}?commands=all`);
+    assertRefused(refused, 400, 'BAD_REQUEST');
+    assert.equal(refused.error.details[0].field, 'commands');
+    assert.equal((await narrow.api('GET', '/projects', undefined, as(other.secret))).status, 200, 'nothing was done');
+    assert.equal((await narrow.api('DELETE', `/keys/${one.id}`)).status, 200);
+    assert.equal((await narrow.api('DELETE', `/keys/${other.id}?commands=cancel`)).data.active, false);
+    for (const id of queued) {
+      const view = await narrow.view(id);
+      assert.equal(view.status, 'cancelled');
+      assert.equal(view.reason, 'its key was revoked before it was started');
+    }
+    assert.equal((await reader).frames.filter(({ event }) => event === 'complete').at(-1).data.status, 'cancelled', 'its readers hear of it');
+    assert.equal((await narrow.api('DELETE', `/keys/${other.id}?commands=cancel`)).status, 200, 'a repeat');
+    narrow.put('free', '');
+    for (const id of [kept, hold]) assert.equal((await narrow.finished(id)).status, 'completed');
+    assert.equal(await narrow.psql("SELECT count(*) FROM audit_log WHERE action = 'command.cancel' AND reason = 'key_revoked' AND actor_name = 'admin'"), '5');
+  } finally {
+    await narrow.close();
+  }
+});
+
 test('rotation gives a new key, and the old one lives on for the overlap', async () => {
   const old = await mint(server, { name: 'rotating', scopes: ['projects:read'], project_ids: ['demo'], allowed_ips: ['127.0.0.0/8'] });
   const answer = await server.api('POST', `/keys/${old.id}/rotate`, {});

@@ -365,7 +365,7 @@ test('the annotations of the ingress are lists of networks', () => {
 
 test('a stolen key is revoked', async () => {
   assert.equal((await ask(keys.stolen.secret)).status, 200);
-  const { data } = await answerOf(block('-X DELETE -H "X-API-Key: $ADMIN_KEY" http://rdev-api:8080/keys'), { KEY_ID: keys.stolen.id });
+  const { data } = await answerOf(block('-X DELETE -H "X-API-Key: $ADMIN_KEY" "http://rdev-api:8080/keys'), { KEY_ID: keys.stolen.id });
   assert.equal(data.active, false);
   assertRefused(await ask(keys.stolen.secret), 401, 'KEY_REVOKED');
 });

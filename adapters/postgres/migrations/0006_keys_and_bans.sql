@@ -45,6 +45,74 @@ CREATE TABLE key_slot (
 COMMENT ON TABLE key_slot IS 'Commands that have not ended, of keys with a concurrency_limit only';
 CREATE INDEX key_slot_key_ix ON key_slot (key_id);
 
+-- A time as users see it (RFC 3339).
+CREATE FUNCTION rdev_time(p_at timestamptz) RETURNS text LANGUAGE sql STABLE AS $$
+  SELECT to_char(p_at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"')
+$$;
+
+-- Whoever writes for a key shares its lock until the transaction ends; whoever takes a right of it away has it alone. So a revocation
+-- waits for what has begun before it, and what begins beside it waits for the revocation. (Locks of rows are not fair: the submissions
+-- of a busy key would starve its revocation.)
+CREATE FUNCTION rdev_lock_of(p_key uuid) RETURNS bigint LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$
+  SELECT hashtextextended(p_key::text, 7233960004)
+$$;
+
+-- Whether the key that writes is good, and of this revision (NULL = of any), at this moment. None = rdev itself, which is.
+CREATE FUNCTION rdev_may_write(p_writer uuid, p_revision int) RETURNS boolean LANGUAGE plpgsql AS $$
+BEGIN
+  IF p_writer IS NULL THEN
+    RETURN true;
+  END IF;
+  PERFORM pg_advisory_xact_lock_shared(rdev_lock_of(p_writer));
+  RETURN EXISTS (SELECT 1 FROM api_keys w WHERE w.id = p_writer AND w.revision = coalesce(p_revision, w.revision) AND w.revoked_at IS NULL
+                    AND (w.expires_at IS NULL OR w.expires_at > clock_timestamp()));
+END $$;
+
+-- The same, of who takes a right of `p_key` away. Both locks in one order for all.
+CREATE FUNCTION rdev_may_change(p_key uuid, p_writer uuid, p_revision int) RETURNS boolean LANGUAGE plpgsql AS $$
+BEGIN
+  IF p_writer < p_key THEN
+    PERFORM pg_advisory_xact_lock_shared(rdev_lock_of(p_writer));
+  END IF;
+  PERFORM pg_advisory_xact_lock(rdev_lock_of(p_key));
+  RETURN rdev_may_write(p_writer, p_revision);
+END $$;
+
+-- Those of the keys that are good, as they are at this moment, and how many slots are taken of those that have a limit: nobody else
+-- takes any until the transaction ends.
+CREATE FUNCTION rdev_good_keys(p_keys uuid[])
+RETURNS TABLE (id uuid, revision int, concurrency_limit int, taken bigint) LANGUAGE plpgsql AS $$
+DECLARE
+  v_keys uuid[] := ARRAY(SELECT DISTINCT u.key FROM unnest(p_keys) AS u(key) ORDER BY u.key);
+  v_key uuid;
+BEGIN
+  FOREACH v_key IN ARRAY v_keys LOOP
+    PERFORM pg_advisory_xact_lock_shared(rdev_lock_of(v_key));
+  END LOOP;
+  FOREACH v_key IN ARRAY v_keys LOOP
+    PERFORM pg_advisory_xact_lock(hashtextextended(k.id::text, 7233960003)) FROM api_keys k
+      WHERE k.id = v_key AND k.concurrency_limit IS NOT NULL;
+    RETURN QUERY
+    SELECT k.id, k.revision, k.concurrency_limit,
+           CASE WHEN k.concurrency_limit IS NOT NULL THEN (SELECT count(*) FROM key_slot s WHERE s.key_id = k.id) END
+      FROM api_keys k
+     WHERE k.id = v_key AND k.revoked_at IS NULL AND (k.expires_at IS NULL OR k.expires_at > clock_timestamp());
+  END LOOP;
+END $$;
+
+-- As it is at this moment, not in the picture that a statement began with.
+CREATE FUNCTION rdev_epoch() RETURNS bigint LANGUAGE plpgsql AS $$
+BEGIN
+  RETURN (SELECT e.epoch FROM auth_epoch e);
+END $$;
+
+-- Whether there is such a record at this moment, not only in the picture that a statement began with.
+CREATE FUNCTION rdev_is_known(p_family uuid, p_scope_hash bytea) RETURNS boolean LANGUAGE plpgsql AS $$
+BEGIN
+  RETURN EXISTS (SELECT 1 FROM idempotency r
+                  WHERE r.family = p_family AND r.scope_hash = p_scope_hash AND r.expires_at >= statement_timestamp());
+END $$;
+
 CREATE TABLE ban (
   id       uuid PRIMARY KEY,
   network  cidr NOT NULL UNIQUE,
@@ -72,9 +140,7 @@ DECLARE
   v_verdict text;
   v_empty text := 'e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855';
 BEGIN
-  IF p_key IS NOT NULL AND NOT EXISTS (
-       SELECT 1 FROM api_keys k WHERE k.id = p_key AND k.revoked_at IS NULL AND k.revision = coalesce(p_revision, k.revision)
-          AND (k.expires_at IS NULL OR k.expires_at > clock_timestamp())) THEN
+  IF NOT rdev_may_write(p_key, p_revision) THEN
     RETURN 'key_changed';
   END IF;
   DELETE FROM queue_item WHERE command_id = p_command RETURNING project INTO v_project;

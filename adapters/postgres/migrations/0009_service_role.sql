@@ -9,7 +9,6 @@ INSERT INTO audit_policy DEFAULT VALUES;
 COMMENT ON TABLE audit_policy IS 'How long records of the audit log stay at least, whatever the service is set to';
 
 -- Times are compared, not intervals: `1200 mons -36000 days` is either more or less than nothing, as one looks at it.
-ALTER FUNCTION rdev_retire_audit(interval) RENAME TO rdev_retire_audit_days;
 CREATE FUNCTION rdev_retire_audit(keep interval) RETURNS timestamptz LANGUAGE sql SECURITY DEFINER AS $$
   SELECT rdev_retire_audit_days(t.now - least(t.now - keep, t.now - p.least_kept))
     FROM audit_policy p, (SELECT clock_timestamp() AS now) AS t
@@ -29,7 +28,8 @@ DO $$
 DECLARE
   f text;
 BEGIN
-  FOREACH f IN ARRAY ARRAY['rdev_retire_audit(interval)', 'rdev_drop_partitions(text, interval)', 'rdev_make_partitions()'] LOOP
+  FOREACH f IN ARRAY ARRAY['rdev_retire_audit(interval)', 'rdev_drop_partitions(text, interval)', 'rdev_make_partitions()',
+                          'rdev_append_links(bigint, bytea, xid8, uuid, uuid[], bytea[], bytea[])'] LOOP
     EXECUTE format('ALTER FUNCTION %s SET search_path = %I, pg_temp', f, current_schema());
     EXECUTE format('ALTER FUNCTION %s SET timezone = %L', f, 'UTC');
     EXECUTE format('REVOKE EXECUTE ON FUNCTION %s FROM PUBLIC', f);
@@ -37,7 +37,8 @@ BEGIN
   REVOKE EXECUTE ON FUNCTION rdev_retire_audit_days(interval), rdev_drop_days(text, interval) FROM PUBLIC;
 END $$;
 
--- Gives a role what `rdev-api serve` needs, and no more. To be called by the owner, after each migration.
+-- Gives a role what `rdev-api serve` needs, and no more: it says neither when a record was written nor in which transaction, and
+-- appends to the chain by the function alone. To be called by the owner, after each migration.
 CREATE FUNCTION rdev_grant_service(p_role name) RETURNS void LANGUAGE plpgsql AS $$
 DECLARE
   v_schema name := current_schema();
@@ -57,12 +58,19 @@ BEGIN
                   WHERE relnamespace = v_schema::regnamespace AND relkind IN ('r', 'p') AND NOT relispartition LOOP
     EXECUTE format('REVOKE ALL ON %I.%I FROM %I', v_schema, v_table.relname, p_role);
     EXECUTE format('GRANT %s ON %I.%I TO %I',
-                   CASE WHEN v_table.relname IN ('audit_log', 'audit_seals', 'audit_checkpoints', 'audit_keys') THEN 'SELECT, INSERT'
-                        WHEN v_table.relname IN ('schema_migrations', 'audit_policy') THEN 'SELECT'
-                        ELSE 'SELECT, INSERT, UPDATE, DELETE' END,
+                   CASE v_table.relname
+                     WHEN 'audit_log' THEN 'SELECT, INSERT (id, actor_key, actor_name, action, target, project, outcome, reason, '
+                                           'client_ip, request_id, trace_id, detail)'
+                     WHEN 'audit_keys' THEN 'SELECT, INSERT (id, public_key, private_key)'
+                     WHEN 'audit_checkpoints' THEN 'SELECT, INSERT'
+                     WHEN 'audit_sealer' THEN 'SELECT, UPDATE'
+                     WHEN 'audit_seals' THEN 'SELECT'
+                     WHEN 'schema_migrations' THEN 'SELECT'
+                     WHEN 'audit_policy' THEN 'SELECT'
+                     ELSE 'SELECT, INSERT, UPDATE, DELETE' END,
                    v_schema, v_table.relname, p_role);
   END LOOP;
   EXECUTE format('GRANT USAGE ON ALL SEQUENCES IN SCHEMA %I TO %I', v_schema, p_role);
   EXECUTE format('GRANT EXECUTE ON FUNCTION rdev_retire_audit(interval), rdev_drop_partitions(text, interval), '
-                 'rdev_make_partitions() TO %I', p_role);
+                 'rdev_make_partitions(), rdev_append_links(bigint, bytea, xid8, uuid, uuid[], bytea[], bytea[]) TO %I', p_role);
 END $$;

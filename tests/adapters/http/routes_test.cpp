@@ -210,6 +210,14 @@ TEST(Operations, OfOutputAreAListOrBytes) {
     EXPECT_FALSE(made("GET", path, bad)) << bad;
 }
 
+TEST(Operations, ARevocationSaysWhetherItCancelsWhatIsQueued) {
+  const auto path = "/keys/" + key_id::make().text();
+  EXPECT_FALSE(good<revoke_key>(made("DELETE", path)).cancel_queued);
+  EXPECT_FALSE(good<revoke_key>(made("DELETE", path, "commands=keep")).cancel_queued);
+  EXPECT_TRUE(good<revoke_key>(made("DELETE", path, "commands=cancel")).cancel_queued);
+  EXPECT_EQ(made("DELETE", path, "commands=kill").why().details.at(0).field, "commands");
+}
+
 TEST(Operations, OfProjectsCarryTheirVerb) {
   EXPECT_EQ(good<change_project>(made("POST", "/projects/demo/start")).verb, project_verb::start);
   EXPECT_EQ(good<change_project>(made("POST", "/projects/demo/stop")).verb, project_verb::stop);

@@ -58,10 +58,22 @@ protected:
   }
   [[nodiscard]] audit_verification verified(audit_chain::outside_evidence evidence = {},
                                             const audit_chain::verification_range& range = {}) const {
-    verification v(*reader, std::move(evidence));
-    while (!value_of(v.go_on(range))) {
+    const auto by = [&](audit_chain::reading how) {
+      verification v(*reader, evidence, how);
+      while (!value_of(v.go_on(range))) {
+      }
+      return v.outcome();
+    };
+    const auto out = by(audit_chain::reading::in_turn);
+    const auto ahead = by(audit_chain::reading::ahead);
+    EXPECT_EQ(ahead.checked, out.checked);
+    EXPECT_EQ(ahead.sealed_through, out.sealed_through);
+    EXPECT_EQ(ahead.first_bad.has_value(), out.first_bad.has_value());
+    if (ahead.first_bad && out.first_bad) {
+      EXPECT_EQ(ahead.first_bad->problem, out.first_bad->problem);
+      EXPECT_EQ(ahead.first_bad->seq, out.first_bad->seq);
     }
-    return v.outcome();
+    return out;
   }
   void expect(audit_problem problem, std::int64_t seq) const {
     const auto found = verified().first_bad;
@@ -88,6 +100,41 @@ TEST_F(AuditTables, AreSealedInTheOrderOfTheirTransactionsAndGood) {
   EXPECT_EQ(outcome.checked, 8);
   EXPECT_EQ(outcome.sealed_through, 8);
   EXPECT_EQ(db.one("SELECT count(*) FROM audit_keys"), "1");
+}
+
+TEST_F(AuditTables, OfManyPagesShowTamperingInEach) {
+  db.run("INSERT INTO audit_log (actor_name, action, target, outcome) SELECT 'tester', 'x', n::text, 'done' "
+         "FROM generate_series(1, 3500) AS n");
+  ASSERT_TRUE(seal(3500));
+  EXPECT_EQ(verified().checked, 3500);
+  for (const auto seq : {3500, 2700, 1001, 1000, 999, 1}) {
+    db.run("UPDATE audit_log SET outcome = 'allowed' WHERE id = (SELECT row_id FROM audit_seals WHERE seq = " +
+           std::to_string(seq) + ")");
+    expect(audit_problem::changed, seq);
+  }
+}
+
+TEST_F(AuditTables, MissAHoleAtTheEndOfARangeHoweverMuchFollows) {
+  happens(3);
+  ASSERT_TRUE(seal(3));
+  for (const auto* behind : {"1", "3000"}) {
+    db.run(
+        std::string("INSERT INTO audit_log (actor_name, action, target, outcome) SELECT 'tester', 'x', n::text, 'done' "
+                    "FROM generate_series(1, ") +
+        behind + ") AS n");
+    ASSERT_TRUE(seal(std::stoi(behind)));
+    const auto to = timestamp(std::chrono::microseconds(
+        std::stoll(db.one("SELECT (extract(epoch FROM at) * 1000000)::bigint FROM audit_seals WHERE seq = 4"))));
+    EXPECT_EQ(verified({}, {std::nullopt, to}).checked, 3);
+    db.run("CREATE TABLE kept AS SELECT * FROM audit_seals WHERE seq IN (2, 3)");
+    db.run("DELETE FROM audit_seals WHERE seq IN (2, 3)");
+    const auto found = verified({}, {std::nullopt, to}).first_bad;
+    ASSERT_TRUE(found);
+    EXPECT_EQ(found->problem, audit_problem::missing);
+    EXPECT_EQ(found->seq, 2);
+    db.run("INSERT INTO audit_seals SELECT * FROM kept");
+    db.run("DROP TABLE kept");
+  }
 }
 
 TEST_F(AuditTables, OfATransactionThatIsOpenAreWaitedFor) {

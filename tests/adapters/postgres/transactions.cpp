@@ -7,6 +7,7 @@
 #include <pqxx/pqxx>
 
 #include <atomic>
+#include <functional>
 #include <thread>
 
 namespace rdev::test {
@@ -59,6 +60,17 @@ protected:
   }
   void allow(const std::string& table) const {
     db.run("DROP TRIGGER forbidden ON " + table);
+  }
+  // Sessions that wait for a lock.
+  [[nodiscard]] int waiting() const {
+    return std::stoi(db.one("SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = "
+                            "current_database()"));
+  }
+  [[nodiscard]] key_writer writer() const {
+    key_writer out;
+    out.actor_name = "tester";
+    out.family = key.family;
+    return out;
   }
   lease claimed() {
     const auto got = value_of(commands->claim({node.id, machine, 1, 64, here}));
@@ -136,6 +148,129 @@ TEST_F(Transactions, ACancelInTheQueueWritesAResultWithAuditAndEvent) {
   allow("audit_log");
   EXPECT_EQ(value_of(commands->cancel(order)), cancel_verdict::never_ran);
   EXPECT_EQ(grown(), (std::vector<int>{0, -1, -1, 0, 1, 1, 1, 0}));
+}
+
+TEST_F(Transactions, TheQueueOfARevokedKeyIsCancelledWithAuditAndEvents) {
+  const std::vector<new_command> batch{a_command(), a_command()};
+  ASSERT_TRUE(commands->submit(batch));
+  before = counts();
+  const queue_order order{key.id, {}, "tester", batch[0].from};
+  forbid("INSERT", "event");
+  EXPECT_FALSE(commands->cancel_queued(order, 10));
+  EXPECT_EQ(grown(), std::vector<int>(8, 0));
+  allow("event");
+  EXPECT_EQ(value_of(commands->cancel_queued(order, 10)).size(), 2U);
+  EXPECT_EQ(grown(), (std::vector<int>{0, -2, -2, 0, 2, 2, 2, 0}));
+  EXPECT_EQ(db.one("SELECT count(*) FROM audit_log WHERE action = 'command.cancel' AND reason = 'key_revoked'"), "2");
+}
+
+// What begins beside a revocation waits for it and sees it, so that nothing commits after it.
+TEST_F(Transactions, ASubmissionBesideARevocationWaitsForItAndIsRefused) {
+  const auto submitter = postgres::make_command_store(db.stores());
+  ASSERT_TRUE(submitter->existing({})); // it is connected
+  pqxx::connection other(db.conninfo());
+  std::optional<submit_verdict> beside;
+  for (int i = 0; i < 30 && !beside; ++i) { // on a busy machine a wait may be longer than the lock's time-out
+    db.run("UPDATE api_keys SET revoked_at = NULL, revoked_epoch = NULL");
+    const auto one = a_command();
+    std::atomic<bool> given_up = false;
+    std::optional<submit_verdict> verdict;
+    pqxx::work holder(other);
+    holder.exec("SELECT epoch FROM auth_epoch FOR UPDATE"); // the last thing that a revocation waits for
+    std::jthread revoker([&] { given_up = !keys->revoke(key.id, writer()); });
+    ASSERT_TRUE(eventually([&] { return given_up || waiting() == 1; }));
+    std::jthread late([&] {
+      if (const auto receipts = submitter->submit({&one, 1}))
+        verdict = receipts->at(0).verdict;
+    });
+    const bool both = eventually([&] { return given_up || waiting() == 2; }) && !given_up;
+    holder.commit();
+    revoker.join();
+    late.join();
+    if (both && !given_up)
+      beside = verdict;
+  }
+  EXPECT_EQ(beside, submit_verdict::key_changed);
+  EXPECT_EQ(db.one("SELECT count(*) FROM queue_item q JOIN command c ON c.id = q.command_id, api_keys k "
+                   "WHERE k.id = c.key_id AND c.created_at > k.revoked_at"),
+            "0");
+}
+
+TEST_F(Transactions, WhateverIsWrittenForAKeyBesideItsRevocationIsNot) {
+  const auto one = a_command();
+  ASSERT_TRUE(commands->submit({&one, 1}));
+  before = counts();
+  const project_change change{"demo", "project.create", key.id, "tester", one.from, {}};
+  const cancel_order order{one.what.id, cancel_reason::user, key.id, "tester", one.from};
+  // Whether it was written; none: it waited for too long.
+  const std::vector<std::function<std::optional<bool>()>> writers{
+      [&] {
+        const auto good = commands->vouch(change, 0);
+        return good ? std::optional(*good) : std::nullopt;
+      },
+      [&] {
+        const auto verdict = commands->cancel(order);
+        return verdict ? std::optional(*verdict != cancel_verdict::key_changed) : std::nullopt;
+      },
+  };
+  pqxx::connection other(db.conninfo());
+  for (const auto& write : writers) {
+    std::optional<bool> written;
+    for (int i = 0; i < 30 && !written; ++i) {
+      db.run("UPDATE api_keys SET revoked_at = NULL");
+      std::atomic<bool> over = false;
+      std::optional<bool> outcome;
+      pqxx::work revoker(other);
+      revoker.exec("SELECT rdev_may_change('" + key.id.uuid() + "', NULL, NULL)");
+      revoker.exec("UPDATE api_keys SET revoked_at = clock_timestamp()");
+      std::jthread late([&] {
+        outcome = write();
+        over = true;
+      });
+      const bool waited = eventually([&] { return over || waiting() == 1; }) && !over;
+      revoker.commit();
+      late.join();
+      if (waited)
+        written = outcome;
+    }
+    EXPECT_EQ(written, false);
+  }
+  EXPECT_EQ(grown(), std::vector<int>(8, 0));
+}
+
+TEST_F(Transactions, WhatTakesARightOfAKeyAwayWaitsForWhatIsBeingWrittenForIt) {
+  auto renamed = key;
+  renamed.name = "renamed";
+  auto next = some_key("next");
+  next.rotated_from = key.id;
+  next.family = key.family;
+  const std::vector<std::function<bool()>> takers{
+      [&] { return keys->change(renamed, writer()) && value_of(keys->find(key.id))->name == "renamed"; },
+      [&] {
+        next.revision = 1; // of the one that it follows
+        return keys->create(next, {}, writer()) && value_of(keys->find(next.id));
+      },
+      [&] { return keys->revoke(key.id, writer()) && value_of(keys->find(key.id))->revoked_at; },
+  };
+  pqxx::connection other(db.conninfo());
+  for (std::size_t which = 0; which < takers.size(); ++which) {
+    bool waited = false;
+    for (int i = 0; i < 30 && !waited; ++i) {
+      std::atomic<bool> over = false;
+      bool done = false;
+      pqxx::work holder(other);
+      holder.exec("SELECT rdev_may_write('" + key.id.uuid() + "', NULL)");
+      std::jthread taker([&] {
+        done = takers[which]();
+        over = true;
+      });
+      waited = eventually([&] { return over || waiting() == 1; }) && !over;
+      holder.commit();
+      taker.join();
+      waited = waited && done;
+    }
+    EXPECT_TRUE(waited) << which;
+  }
 }
 
 TEST_F(Transactions, TheEnvironmentIsSealedAtRestAndGoneWithTheEnd) {
@@ -217,11 +352,7 @@ TEST_F(Transactions, ARevocationThatWaitsForItsKeyLeavesTheEpochFree) {
       EXPECT_FALSE(keys->revoke(key.id, w));
       given_up = true;
     });
-    const auto waits = [&] {
-      return db.one("SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = "
-                    "current_database()") != "0";
-    };
-    ASSERT_TRUE(eventually([&] { return given_up || waits(); }));
+    ASSERT_TRUE(eventually([&] { return given_up || waiting() > 0; }));
     EXPECT_NO_THROW(holder.exec("SELECT epoch FROM auth_epoch FOR UPDATE NOWAIT"));
     waited = !given_up; // it waited for the key all the while
     ASSERT_TRUE(eventually([&] { return given_up.load(); }));

@@ -107,7 +107,9 @@ TEST_P(BanStore, ARevokedWriterLiftsNothing) {
   auto late = writer();
   late.by = key.id;
   revoke(key.id);
-  EXPECT_FALSE(value_of(bans->lift(one.id, late)));
+  const auto lifted = bans->lift(one.id, late);
+  ASSERT_FALSE(lifted);
+  EXPECT_EQ(lifted.error().code, fault::key_changed);
   EXPECT_EQ(value_of(bans->all(0s)).size(), 1U);
 }
 

@@ -308,7 +308,6 @@ TEST_P(CommandStore, AKeyHasNoMoreUnfinishedCommandsThanItsLimit) {
   };
   const auto one = [&] {
     auto c = a_command();
-    c.key_has_slots = true;
     c.key_revision = 1;
     return c;
   };
@@ -330,7 +329,6 @@ TEST_P(CommandStore, WhatWasUnderWayWhenALimitComesCountsToo) {
   key.concurrency_limit = 1;
   ASSERT_EQ(value_of(keys->change(key, writer())).verdict, change_verdict::changed);
   auto next = a_command();
-  next.key_has_slots = true;
   next.key_revision = 1;
   EXPECT_EQ(value_of(commands->submit(std::array{next}))[0].verdict, submit_verdict::key_is_full);
 }
@@ -339,7 +337,6 @@ TEST_P(CommandStore, ARepeatIsAnsweredAlsoWhenTheKeyIsFull) {
   key.concurrency_limit = 1;
   ASSERT_EQ(value_of(keys->change(key, writer())).verdict, change_verdict::changed);
   auto first = a_command();
-  first.key_has_slots = true;
   first.key_revision = 1;
   first.idempotency = idempotency{"once", digest_of(1)};
   ASSERT_EQ(value_of(commands->submit(std::array{first}))[0].verdict, submit_verdict::created);
@@ -349,7 +346,6 @@ TEST_P(CommandStore, ARepeatIsAnsweredAlsoWhenTheKeyIsFull) {
   EXPECT_EQ(receipt.verdict, submit_verdict::replayed);
   EXPECT_EQ(receipt.id, first.what.id);
   auto other = a_command();
-  other.key_has_slots = true;
   other.key_revision = 1;
   other.idempotency = idempotency{"twice", digest_of(1)};
   EXPECT_EQ(value_of(commands->submit(std::array{other}))[0].verdict, submit_verdict::key_is_full);
@@ -363,6 +359,38 @@ TEST_P(CommandStore, ARevokedKeyCancelsNothing) {
   revoke(key.id);
   EXPECT_EQ(cancel(one), cancel_verdict::key_changed);
   EXPECT_EQ(status_of(one), command_status::queued);
+}
+
+TEST_P(CommandStore, WhatARevokedKeyHasInTheQueueIsCancelledInPieces) {
+  const auto runs = running();
+  std::vector<command_id> waiting;
+  for (const auto* project : {"a", "b", "a"})
+    waiting.push_back(submitted(project));
+  const auto stranger = some_key("stranger");
+  ASSERT_EQ(value_of(keys->create(stranger, {}, writer())).verdict, mint_verdict::created);
+  auto theirs = a_command();
+  theirs.what.key = stranger.id;
+  theirs.what.family = stranger.family;
+  submitted(theirs);
+  revoke(key.id);
+  const queue_order order{key.id, stranger.id, "stranger", {"req_4", "", "127.0.0.1", "DELETE", "/keys"}};
+  auto gone = value_of(commands->cancel_queued(order, 2));
+  EXPECT_EQ(gone.size(), 2U);
+  const auto rest = value_of(commands->cancel_queued(order, 2));
+  EXPECT_EQ(rest.size(), 1U);
+  gone.insert(gone.end(), rest.begin(), rest.end());
+  EXPECT_TRUE(std::is_permutation(gone.begin(), gone.end(), waiting.begin(), waiting.end()));
+  EXPECT_TRUE(value_of(commands->cancel_queued(order, 2)).empty());
+  for (const auto& id : waiting) {
+    const auto view = value_of(queries->find(id));
+    ASSERT_TRUE(view && view->result);
+    EXPECT_EQ(view->status, command_status::cancelled);
+    EXPECT_EQ(view->result->reason, "its key was revoked before it was started");
+    EXPECT_EQ(view->result->out.sha256, "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855");
+  }
+  EXPECT_EQ(status_of(runs.what.id), command_status::running);
+  EXPECT_FALSE(value_of(queries->find(runs.what.id))->cancel_requested);
+  EXPECT_EQ(status_of(theirs.what.id), command_status::queued);
 }
 
 } // namespace rdev::test
