@@ -517,8 +517,8 @@ void seal_the_end(const house& h, const settings& s) {
     if (sealed->checkpoint)
       end = std::move(sealed->checkpoint);
     const auto waits = chain->oldest_unsealed();
-    over = !sealed->mine || !waits || *waits == seconds(0);
-    if (!over && sealed->sealed == 0) // for a transaction that is open
+    over = !waits || *waits == seconds(0);
+    if (!over && sealed->sealed == 0) // for a transaction that is open, or another node that seals
       std::this_thread::sleep_for(std::chrono::milliseconds(20));
   }
   if (!end)

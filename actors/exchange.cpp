@@ -46,6 +46,8 @@ refusal over_limit(rate_limit::rule by, const rate_state& now) {
   return refused("global", "the server has all the requests that it takes at the moment");
 }
 
+constexpr int most_walks = 5; // of one request whose key is changed again and again
+
 // What a project's own commands may do with their credential (RDEV_TOKEN), beyond reading it.
 const std::string may_submit_label = "rdev.orchard9.ai/commands-may-submit";
 
@@ -83,13 +85,13 @@ reply state::on_perform(ingress::perform& what) {
 void state::identify() {
   around.trace(request.from, "exchange", "auth", "identify");
   self->request(around.peers->get<auth::actor>(), caf::infinite,
-                auth::identify{request.from, request.credential, again})
+                auth::identify{request.from, request.credential, walks > 1})
       .then(
           [this](answer<principal>& known) {
             if (!known)
               return turn_away(std::move(known.why()));
             who = std::move(*known);
-            again ? entitle() : meter();
+            walks > 1 ? entitle() : meter();
           },
           [this](const caf::error& e) { fail(e); });
 }
@@ -305,7 +307,7 @@ bool state::deliver(answer<outcome> what) {
     record_refusal(what.why());
   promise.deliver(api_reply{std::move(what), std::move(who), rate});
   request = {};
-  again = false;
+  walks = 1;
   who.reset();
   rate.reset();
   return true;
@@ -333,9 +335,9 @@ void state::record_refusal(const refusal& why) {
 
 void state::fail(const caf::error& why) {
   const auto failed = to_failure(why);
-  if (failed.code == fault::key_changed && !again) {
+  if (failed.code == fault::key_changed && walks < most_walks) {
     // Nothing was done: ask once more who this is, and what they may do now.
-    again = true;
+    ++walks;
     return identify();
   }
   around.fault("exchange", failed);

@@ -59,7 +59,7 @@ struct state {
   surroundings around;
   parent keeper;
   api_request request;
-  bool again = false; // the key was changed under way: a second walk, of who this is now
+  int walks = 1; // more, when the key was changed under way: another walk, of who this is now
   std::optional<principal> who;
   std::optional<rate_state> rate;
   reply promise;

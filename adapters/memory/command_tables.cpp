@@ -26,9 +26,10 @@ public:
       std::vector<submit_receipt> out;
       const auto records_before = t_.idempotency;
       for (const auto& one : batch) {
-        const auto in_batch = std::count_if(batch.begin(), batch.begin() + static_cast<std::ptrdiff_t>(out.size()),
-                                            [&](const auto& other) { return other.what.key == one.what.key; });
-        out.push_back(verdict_of(one, static_cast<int>(in_batch)));
+        int made_before = 0;
+        for (std::size_t i = 0; i < out.size(); ++i)
+          made_before += batch[i].what.key == one.what.key && out[i].verdict == submit_verdict::created ? 1 : 0;
+        out.push_back(verdict_of(one, made_before));
       }
       for (std::size_t i = 0; i < batch.size(); ++i)
         if (out[i].verdict == submit_verdict::created && t_.commands.contains(batch[i].what.id)) {

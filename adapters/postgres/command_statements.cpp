@@ -20,13 +20,15 @@ WITH good AS MATERIALIZED (SELECT * FROM rdev_good_keys($3::uuid[])
          WITH ORDINALITY AS u(id, project, key_id, family, type, priority, timeout_s, spec, env, actor, client_ip,
                               request_id, trace_id, scope_hash, digest, audit_id, event_id, scope, revision, clean_spec, ord)
     LEFT JOIN good k ON k.id = u.key_id AND k.revision = u.revision
+), asks AS MATERIALIZED (
+  SELECT i.ord, i.family, i.scope_hash,
+         i.taken + row_number() OVER (PARTITION BY i.key_id ORDER BY i.ord) > i.concurrency_limit AS too_many
+    FROM input i
+   WHERE i.key_good AND i.concurrency_limit IS NOT NULL
+     AND (i.scope_hash IS NULL OR NOT rdev_is_known(i.family, i.scope_hash))
+     AND NOT EXISTS (SELECT 1 FROM input e WHERE e.ord < i.ord AND e.key_good AND e.family = i.family AND e.scope_hash = i.scope_hash)
 ), over AS MATERIALIZED (
-  SELECT n.ord FROM (
-    SELECT i.ord, i.concurrency_limit, i.taken, row_number() OVER (PARTITION BY i.key_id ORDER BY i.ord) AS rank
-      FROM input i
-     WHERE i.key_good AND i.concurrency_limit IS NOT NULL
-       AND (i.scope_hash IS NULL OR NOT rdev_is_known(i.family, i.scope_hash))) AS n
-   WHERE n.rank + n.taken > n.concurrency_limit
+  SELECT i.ord FROM asks a JOIN input i ON i.ord = a.ord OR (i.family = a.family AND i.scope_hash = a.scope_hash) WHERE a.too_many
 ), first AS (
   SELECT DISTINCT ON (family, scope_hash) family, scope_hash, digest, id, now FROM input
    WHERE scope_hash IS NOT NULL AND key_good AND ord NOT IN (SELECT ord FROM over) ORDER BY family, scope_hash, ord

@@ -95,13 +95,9 @@ const std::string change_sql = writer_sql + R"sql(target AS MATERIALIZED (
          revision = k.revision + 1
     FROM target WHERE k.id = target.id
   RETURNING k.id, k.concurrency_limit
-), slots AS (
-  INSERT INTO key_slot (command_id, key_id)
-  SELECT c.id, done.id FROM done CROSS JOIN (SELECT command_id FROM queue_item UNION SELECT command_id FROM lease) AS open
-    JOIN command c ON c.id = open.command_id AND c.key_id = done.id
-   WHERE done.concurrency_limit IS NOT NULL
-  ON CONFLICT DO NOTHING
-), raised AS MATERIALIZED (SELECT done.id, rdev_raise_epoch() AS epoch FROM done
+), raised AS MATERIALIZED (
+  SELECT done.id, CASE WHEN done.concurrency_limit IS NOT NULL THEN rdev_take_slots(done.id)::text END, rdev_raise_epoch() AS epoch
+    FROM done
 ), a AS (
   INSERT INTO audit_log (actor_key, actor_name, action, target, outcome, client_ip, request_id, trace_id, detail)
   SELECT $2::uuid, $3, 'key.change', id::text, 'allowed', $4, $5, $6,

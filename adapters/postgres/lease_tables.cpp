@@ -137,6 +137,8 @@ public:
       tx.exec("DELETE FROM idempotency WHERE ctid = ANY (ARRAY(SELECT ctid FROM idempotency "
               "WHERE expires_at < clock_timestamp() LIMIT 10000))");
       tx.exec_params("DELETE FROM ban WHERE until < clock_timestamp() - $1::interval", interval_of(config_.ban_memory));
+      tx.exec("DELETE FROM key_slot s WHERE NOT EXISTS (SELECT 1 FROM queue_item q WHERE q.command_id = s.command_id) "
+              "AND NOT EXISTS (SELECT 1 FROM lease l WHERE l.command_id = s.command_id)");
       tx.exec("DELETE FROM node WHERE expires_at < clock_timestamp() - interval '1 day' "
               "AND NOT EXISTS (SELECT 1 FROM lease l WHERE l.node_id = node.id)");
       return done{};

@@ -71,6 +71,8 @@ failure session::translate(bool committing) {
   } catch (const pqxx::broken_connection& e) {
     connection_.reset();
     return {committing ? fault::unknown_outcome : fault::unavailable, e.what()};
+  } catch (const pqxx::insufficient_privilege& e) { // without its SQLSTATE
+    return {fault::unavailable, std::string("SQLSTATE 42501: ") + e.what()};
   } catch (const pqxx::sql_error& e) {
     const std::string& state = e.sqlstate();
     const bool open = connection_ && connection_->is_open();

@@ -94,10 +94,23 @@ BEGIN
       WHERE k.id = v_key AND k.concurrency_limit IS NOT NULL;
     RETURN QUERY
     SELECT k.id, k.revision, k.concurrency_limit,
-           CASE WHEN k.concurrency_limit IS NOT NULL THEN (SELECT count(*) FROM key_slot s WHERE s.key_id = k.id) END
+           CASE WHEN k.concurrency_limit IS NOT NULL THEN (
+             SELECT count(*) FROM key_slot s
+              WHERE s.key_id = k.id AND (EXISTS (SELECT 1 FROM queue_item q WHERE q.command_id = s.command_id)
+                                         OR EXISTS (SELECT 1 FROM lease l WHERE l.command_id = s.command_id))) END
       FROM api_keys k
      WHERE k.id = v_key AND k.revoked_at IS NULL AND (k.expires_at IS NULL OR k.expires_at > clock_timestamp());
   END LOOP;
+END $$;
+
+-- Gives slots to all commands of a key that have not ended at this moment; only while its lock is held alone. One that ends meanwhile
+-- may leave its slot behind, which does not count, and is removed by and by.
+CREATE FUNCTION rdev_take_slots(p_key uuid) RETURNS void LANGUAGE plpgsql AS $$
+BEGIN
+  INSERT INTO key_slot (command_id, key_id)
+  SELECT c.id, p_key FROM (SELECT q.command_id FROM queue_item q UNION SELECT l.command_id FROM lease l) AS o
+    JOIN command c ON c.id = o.command_id AND c.key_id = p_key
+  ON CONFLICT DO NOTHING;
 END $$;
 
 -- As it is at this moment, not in the picture that a statement began with.

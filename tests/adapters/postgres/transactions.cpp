@@ -72,6 +72,9 @@ protected:
     out.family = key.family;
     return out;
   }
+  std::vector<lease> claimed_all() {
+    return value_of(commands->claim({node.id, machine, 100, 64, here}));
+  }
   lease claimed() {
     const auto got = value_of(commands->claim({node.id, machine, 1, 64, here}));
     EXPECT_EQ(got.size(), 1U);
@@ -236,6 +239,57 @@ TEST_F(Transactions, WhateverIsWrittenForAKeyBesideItsRevocationIsNot) {
     EXPECT_EQ(written, false);
   }
   EXPECT_EQ(grown(), std::vector<int>(8, 0));
+}
+
+// What was submitted while the change of its limit waited counts; what has ended by then does not.
+TEST_F(Transactions, ALimitThatComesCountsWhatThereIsWhenItCounts) {
+  const auto ends = a_command();
+  ASSERT_TRUE(commands->submit({&ends, 1}));
+  const auto l = claimed();
+  auto limited = key;
+  limited.concurrency_limit = 2;
+  pqxx::connection other(db.conninfo());
+  bool changed = false;
+  for (int i = 0; i < 30 && !changed; ++i) {
+    std::atomic<bool> over = false;
+    pqxx::work holder(other);
+    holder.exec("SELECT rdev_may_write('" + key.id.uuid() + "', NULL)");
+    std::jthread changer([&] {
+      const auto receipt = keys->change(limited, writer());
+      changed = receipt && receipt->verdict == change_verdict::changed;
+      over = true;
+    });
+    ASSERT_TRUE(eventually([&] { return over || waiting() == 1; }));
+    const completion end{l.what.id, l.token, {}, {}};
+    ASSERT_TRUE(commands->complete({&end, 1}));
+    // As a submission that it waits for.
+    holder.exec("INSERT INTO command (id, project, key_id, family, type, priority, timeout_s, created_at, spec) SELECT "
+                "rdev_uuid7(), 'demo', id, family, 'shell', 2, 60, clock_timestamp(), '{}' FROM api_keys");
+    holder.exec(
+        "INSERT INTO queue_item (command_id, project, priority, ready_at, eff_ms, scope) SELECT id, 'demo', 2, "
+        "clock_timestamp(), 0, 'scope-1' FROM command WHERE created_at > clock_timestamp() - interval '1 minute' "
+        "AND id <> '" +
+        ends.what.id.uuid() + "'");
+    if (!over) // else all of it is undone, and tried again
+      holder.commit();
+  }
+  ASSERT_TRUE(changed);
+  auto next = a_command();
+  next.key_revision = 1;
+  EXPECT_EQ(db.one("SELECT count(*) FROM key_slot"), db.one("SELECT count(*) FROM queue_item"));
+  ASSERT_EQ(db.one("SELECT count(*) FROM queue_item"), "1");
+  EXPECT_EQ(value_of(commands->submit({&next, 1})).at(0).verdict, submit_verdict::created);
+  auto more = a_command();
+  more.key_revision = 1;
+  EXPECT_EQ(value_of(commands->submit({&more, 1})).at(0).verdict, submit_verdict::key_is_full);
+  db.run("INSERT INTO key_slot (command_id, key_id) SELECT rdev_uuid7(), id FROM api_keys"); // of one that has ended
+  for (const auto& one : claimed_all()) {
+    const completion end{one.what.id, one.token, {}, {}};
+    ASSERT_TRUE(commands->complete({&end, 1}));
+  }
+  EXPECT_EQ(value_of(commands->submit({&more, 1})).at(0).verdict, submit_verdict::created) << "it does not count";
+  ASSERT_TRUE(leases->upkeep());
+  EXPECT_EQ(db.one("SELECT count(*) FROM key_slot"), "1");
 }
 
 TEST_F(Transactions, WhatTakesARightOfAKeyAwayWaitsForWhatIsBeingWrittenForIt) {

@@ -354,6 +354,24 @@ TEST_P(CommandStore, ARepeatIsAnsweredAlsoWhenTheKeyIsFull) {
       << "what was refused is not remembered";
 }
 
+TEST_P(CommandStore, TwinsInOneBatchTakeOnePlace) {
+  key.concurrency_limit = 2;
+  ASSERT_EQ(value_of(keys->change(key, writer())).verdict, change_verdict::changed);
+  const auto with = [&](const char* name) {
+    auto c = a_command();
+    c.key_revision = 1;
+    c.idempotency = idempotency{name, digest_of(1)};
+    return c;
+  };
+  const std::vector<new_command> batch{with("a"), with("a"), with("a"), with("b"), with("c"), with("c"), with("b")};
+  std::vector<submit_verdict> verdicts;
+  for (const auto& one : value_of(commands->submit(batch)))
+    verdicts.push_back(one.verdict);
+  using v = submit_verdict;
+  EXPECT_EQ(verdicts, (std::vector{v::created, v::replayed, v::replayed, v::created, v::key_is_full, v::key_is_full,
+                                   v::replayed}));
+}
+
 TEST_P(CommandStore, ARevokedKeyCancelsNothing) {
   const auto one = submitted();
   revoke(key.id);
