@@ -83,23 +83,27 @@ END $$;
 CREATE FUNCTION rdev_good_keys(p_keys uuid[])
 RETURNS TABLE (id uuid, revision int, concurrency_limit int, taken bigint) LANGUAGE plpgsql AS $$
 DECLARE
-  v_keys uuid[] := ARRAY(SELECT DISTINCT u.key FROM unnest(p_keys) AS u(key) ORDER BY u.key);
+  v_keys uuid[] := p_keys;
   v_key uuid;
 BEGIN
+  IF cardinality(p_keys) > 1 THEN
+    v_keys := ARRAY(SELECT DISTINCT u.key FROM unnest(p_keys) AS u(key) ORDER BY u.key);
+  END IF;
   FOREACH v_key IN ARRAY v_keys LOOP
     PERFORM pg_advisory_xact_lock_shared(rdev_lock_of(v_key));
   END LOOP;
   FOREACH v_key IN ARRAY v_keys LOOP
-    PERFORM pg_advisory_xact_lock(hashtextextended(k.id::text, 7233960003)) FROM api_keys k
-      WHERE k.id = v_key AND k.concurrency_limit IS NOT NULL;
-    RETURN QUERY
-    SELECT k.id, k.revision, k.concurrency_limit,
-           CASE WHEN k.concurrency_limit IS NOT NULL THEN (
-             SELECT count(*) FROM key_slot s
-              WHERE s.key_id = k.id AND (EXISTS (SELECT 1 FROM queue_item q WHERE q.command_id = s.command_id)
-                                         OR EXISTS (SELECT 1 FROM lease l WHERE l.command_id = s.command_id))) END
-      FROM api_keys k
+    SELECT k.id, k.revision, k.concurrency_limit INTO id, revision, concurrency_limit FROM api_keys k
      WHERE k.id = v_key AND k.revoked_at IS NULL AND (k.expires_at IS NULL OR k.expires_at > clock_timestamp());
+    CONTINUE WHEN NOT FOUND;
+    taken := NULL;
+    IF concurrency_limit IS NOT NULL THEN -- which nobody changes while we share the key's lock
+      PERFORM pg_advisory_xact_lock(hashtextextended(v_key::text, 7233960003));
+      taken := (SELECT count(*) FROM key_slot s
+                 WHERE s.key_id = v_key AND (EXISTS (SELECT 1 FROM queue_item q WHERE q.command_id = s.command_id)
+                                             OR EXISTS (SELECT 1 FROM lease l WHERE l.command_id = s.command_id)));
+    END IF;
+    RETURN NEXT;
   END LOOP;
 END $$;
 
