@@ -15,10 +15,7 @@ void add_canonical_detail(std::string& to, const std::string& detail) {
     to += detail;
     return;
   }
-  const auto parsed = json::parse(detail);
-  if (const auto* good = std::get_if<json::value>(&parsed))
-    to += good->canonical();
-  else
+  if (!json::add_canonical(to, detail))
     json::add_canonical_string(to, detail);
 }
 

@@ -1,4 +1,5 @@
 #include "adapters/crypto.hpp"
+#include "messages/values/hex.hpp"
 
 #include <openssl/crypto.h>
 #include <openssl/evp.h>
@@ -27,13 +28,6 @@ using context = std::unique_ptr<EVP_MD_CTX, free_context>;
 void must(int good, const char* what) {
   if (good != 1)
     throw std::runtime_error(std::string("OpenSSL: ") + what);
-}
-
-// Of a lower case digit; -1: it is none.
-int hex_digit(char c) {
-  if (c >= '0' && c <= '9')
-    return c - '0';
-  return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
 }
 
 // Fetched once: an implicit fetch costs twice the hash itself.
@@ -100,11 +94,10 @@ std::optional<digest256> from_hex(std::string_view text) {
   if (text.size() != 2 * out.size())
     return std::nullopt;
   for (std::size_t i = 0; i < out.size(); ++i) {
-    const int high = hex_digit(text[2 * i]);
-    const int low = hex_digit(text[2 * i + 1]);
-    if (high < 0 || low < 0)
+    const int both = lower_hex_digit(text[2 * i]) * 16 | lower_hex_digit(text[2 * i + 1]);
+    if (both < 0)
       return std::nullopt;
-    out.at(i) = static_cast<std::uint8_t>(high * 16 + low);
+    out.at(i) = static_cast<std::uint8_t>(both);
   }
   return out;
 }

@@ -1,6 +1,8 @@
 // Classes of characters that HTTP's grammar is made of.
 #pragma once
 
+#include "messages/values/hex.hpp"
+
 #include <string_view>
 
 namespace rdev::http {
@@ -12,13 +14,6 @@ constexpr char lower(char c) {
 
 constexpr bool digit(char c) {
   return c >= '0' && c <= '9';
-}
-
-// 0 to 15, or -1.
-constexpr int hex_digit(char c) {
-  if (digit(c))
-    return c - '0';
-  return lower(c) >= 'a' && lower(c) <= 'f' ? lower(c) - 'a' + 10 : -1;
 }
 
 constexpr bool alphanumeric(char c) {

@@ -35,6 +35,15 @@ bool before(std::string_view a, std::string_view b) {
   return l < r;
 }
 
+// By byte, what does not stand for itself in a string.
+constexpr auto is_special = [] {
+  std::array<bool, 256> out{};
+  for (std::size_t i = 0; i < 0x20; ++i)
+    out[i] = true;
+  out['"'] = out['\\'] = true;
+  return out;
+}();
+
 void write_string(std::string& out, std::string_view s) {
   constexpr std::string_view digits = "0123456789abcdef";
   out += '"';
@@ -42,7 +51,7 @@ void write_string(std::string& out, std::string_view s) {
   for (std::size_t i = 0; i < s.size(); ++i) {
     const char c = s[i];
     const auto u = static_cast<unsigned char>(c);
-    if (u >= 0x20 && c != '"' && c != '\\')
+    if (!is_special[u])
       continue;
     out.append(s, plain, i - plain);
     plain = i + 1;
@@ -161,6 +170,16 @@ std::string value::canonical() const {
   if (impl_)
     write(out, *impl_->node);
   return out;
+}
+
+bool add_canonical(std::string& to, std::string_view text) {
+  std::array<char, 4096> nodes; // NOLINT(cppcoreguidelines-pro-type-member-init): the parser's memory
+  rapidjson::MemoryPoolAllocator<> pool(nodes.data(), nodes.size());
+  rapidjson::Document document(&pool);
+  if (parse_into(document, text))
+    return false;
+  write(to, document);
+  return true;
 }
 
 void add_canonical_string(std::string& to, std::string_view v) {

@@ -100,18 +100,24 @@ std::optional<std::string> problem_within(const rapidjson::Value& node) {
 
 } // namespace
 
-std::variant<value, parse_error> parse(std::string_view text) {
+std::optional<parse_error> parse_into(rapidjson::Document& into, std::string_view text) {
   if (const auto at = too_deep_at(text))
     return parse_error{*at, "is nested deeper than " + std::to_string(deepest) + " levels"};
   // The library takes a NUL for the end of the text and would not see what stands behind it.
   if (const auto at = text.find('\0'); at != std::string_view::npos)
     return parse_error{at, "holds a NUL character"};
-  auto document = std::make_shared<rapidjson::Document>();
-  document->Parse<parse_flags>(text.data(), text.size());
-  if (document->HasParseError())
-    return parse_error{document->GetErrorOffset(), rapidjson::GetParseError_En(document->GetParseError())};
-  if (auto problem = problem_within(*document))
+  into.Parse<parse_flags>(text.data(), text.size());
+  if (into.HasParseError())
+    return parse_error{into.GetErrorOffset(), rapidjson::GetParseError_En(into.GetParseError())};
+  if (auto problem = problem_within(into))
     return parse_error{0, std::move(*problem)};
+  return std::nullopt;
+}
+
+std::variant<value, parse_error> parse(std::string_view text) {
+  auto document = std::make_shared<rapidjson::Document>();
+  if (auto wrong = parse_into(*document, text))
+    return std::move(*wrong);
   const auto* root = document.get();
   return value(std::make_shared<const value::impl>(value::impl{std::move(document), root}));
 }

@@ -83,6 +83,8 @@ private:
 
 // Adds a string of valid UTF-8 in quotes, as RFC 8785 writes it.
 void add_canonical_string(std::string& to, std::string_view v);
+// The canonical form of a text. False: parse() does not take it; nothing was added.
+bool add_canonical(std::string& to, std::string_view text);
 
 // Refuses depth over 64, lists over 10000 items, objects over 1000 members, invalid UTF-8 and trailing text; never
 // recurses over the input.

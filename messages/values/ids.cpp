@@ -1,5 +1,7 @@
 #include "messages/values/ids.hpp"
 
+#include "messages/values/hex.hpp"
+
 #include <sys/random.h>
 
 #include <algorithm>
@@ -47,16 +49,6 @@ bool increment(uuid_bytes& b) {
     if (++b[i] != 0)
       return true;
   return false;
-}
-
-int hex_value(char c) {
-  if (c >= '0' && c <= '9')
-    return c - '0';
-  if (c >= 'a' && c <= 'f')
-    return c - 'a' + 10;
-  if (c >= 'A' && c <= 'F')
-    return c - 'A' + 10;
-  return -1;
 }
 
 } // namespace
@@ -141,11 +133,10 @@ std::optional<uuid_bytes> from_uuid_text(std::string_view text) {
   for (std::size_t i = 0; i < text.size(); i += 2) {
     if (text[i] == '-')
       ++i;
-    const int high = hex_value(text[i]);
-    const int low = hex_value(text[i + 1]);
-    if (high < 0 || low < 0)
+    const int both = hex_digit(text[i]) * 16 | hex_digit(text[i + 1]);
+    if (both < 0)
       return std::nullopt;
-    out[at++] = static_cast<std::uint8_t>(high * 16 + low);
+    out[at++] = static_cast<std::uint8_t>(both);
   }
   return out;
 }

@@ -10,7 +10,11 @@ namespace {
 std::string canonical_json(std::string_view text) {
   const auto parsed = json::parse(text);
   const auto* good = std::get_if<json::value>(&parsed);
-  return good != nullptr ? good->canonical() : "refused";
+  auto out = good != nullptr ? good->canonical() : "refused";
+  std::string added = "before ";
+  EXPECT_EQ(json::add_canonical(added, text), good != nullptr);
+  EXPECT_EQ(added, good != nullptr ? "before " + out : "before ") << "the other way to the same text";
+  return out;
 }
 
 // The example of RFC 8785, 3.2.2 and 3.2.3, without the number that needs the nearest double.

@@ -94,5 +94,23 @@ TEST(RandomBytes, AreAsManyAsAskedForAndNeverTheSame) {
   }
 }
 
+TEST(Hex, IsReadAsItIsWritten) {
+  const auto digest = sha256("anything");
+  const auto text = to_hex(digest);
+  EXPECT_EQ(from_hex(text), digest);
+  auto upper = text;
+  const auto letter = upper.find_first_of("abcdef");
+  ASSERT_NE(letter, std::string::npos);
+  upper[letter] = static_cast<char>(upper[letter] - 'a' + 'A');
+  EXPECT_EQ(from_hex(upper), std::nullopt) << "one text for one value";
+  for (const char wrong : {'g', '/', ':', '@', '`', '\0', '\xff'})
+    for (const std::size_t at : {std::size_t{0}, std::size_t{63}}) {
+      auto bad = text;
+      bad[at] = wrong;
+      EXPECT_EQ(from_hex(bad), std::nullopt) << at;
+    }
+  EXPECT_EQ(from_hex(text.substr(1)), std::nullopt);
+}
+
 } // namespace
 } // namespace rdev
