@@ -151,7 +151,7 @@ result<done> open_database(house& h, const settings& s, const sigset_t& ending) 
   h.stores.breakers = h.breakers;
   h.stores.audited = h.audited;
   if (s.database.url.empty()) {
-    auto started = postgres::start_embedded({s.server.data_dir, s.database.embedded_user}, *h.log);
+    auto started = postgres::start_embedded({s.server.data_dir, s.database.embedded_user, h.hidden_by}, *h.log);
     if (!started)
       return std::move(started.error());
     h.database = std::move(*started);
@@ -354,7 +354,8 @@ supervisor::parts parts_of(const house& h, const settings& s) {
   out.make_webhook_registry = [stores] { return postgres::make_webhook_registry(stores); };
   out.make_webhook_outbox = [stores] { return failpoint::around(postgres::make_webhook_outbox(stores)); };
   out.sender = h.sender;
-  out.audit.refusals.per_window = s.audit.refusals_per_minute;
+  out.refusals.per_window = s.audit.refusals_per_minute;
+  out.refusals.strangers_per_second = s.audit.strangers_per_second;
   out.audit_sealer.node = h.self.id;
   out.audit_sealer.tell = s.audit.checkpoint_log;
   if (!s.audit.checkpoint_file.empty())
@@ -390,6 +391,16 @@ void wait_for_bans(caf::scoped_actor& self, const directory& peers) {
 void wait_for_own_commands(caf::scoped_actor& self, const directory& peers) {
   self->request(peers.get<leases::actor>(), std::chrono::seconds(10), leases::settle{})
       .receive([](leases::settled) {}, [](caf::error&) {});
+}
+
+// What the settings forbid, told with everything else that is wrong with a request.
+std::shared_ptr<const http::server_rules> rules_of(const house& h, const settings& s) {
+  http::server_rules out;
+  out.max_timeout = duration_cast<seconds>(s.commands.max_timeout);
+  out.max_lifetime = duration_cast<seconds>(s.keys.max_lifetime);
+  out.of_webhook_url = [sender = h.sender](std::string_view url) { return sender->problem_of(url); };
+  out.of_project = [projects = h.projects](const create_project& what) { return projects->objections(what); };
+  return std::make_shared<const http::server_rules>(std::move(out));
 }
 
 // Running commands are left to go on: the next owner of their leases attaches to them.
@@ -481,9 +492,8 @@ int run_house(house& h, const settings& s, const sigset_t& ending) {
   int code = exit_good;
   {
     api_gate gate(system, around, s.http.request_deadline);
-    http::request_handler handler(
-        gate, *h.log, *h.metrics,
-        {s.http.trusted_proxies, duration_cast<seconds>(s.commands.max_timeout), s.sse.heartbeat, h.hidden_by});
+    http::request_handler handler(gate, *h.log, *h.metrics,
+                                  {s.http.trusted_proxies, s.sse.heartbeat, rules_of(h, s), h.hidden_by});
     auto front = http::server::start(handler, front_of(s));
     auto published = front ? h.data_dir->publish_address((*front)->address()) : result<done>(front.error());
     if (published) {

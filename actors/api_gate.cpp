@@ -1,6 +1,7 @@
 #include "actors/api_gate.hpp"
 
 #include "actors/circuit_board.hpp"
+#include "actors/refusal_record.hpp"
 
 #include <caf/actor_cast.hpp>
 #include <caf/make_actor.hpp>
@@ -57,6 +58,11 @@ void api_gate::perform(api_request request, std::function<void(api_reply)> done)
                auto answered = taken<api_reply>(reply);
                done(answered ? std::move(*answered) : api_reply{answer<outcome>(too_late()), {}, {}});
              });
+}
+
+void api_gate::note_refused(const request_context& from, const refusal& why) {
+  around_.trace(from, "api_gate", "refusals", "refused");
+  caf::anon_send(around_.peers->get<refusals::actor>(), refusals::refused{refusal_record(around_, from, why, {}, {})});
 }
 
 void api_gate::next(const stream_opened& opened, event_position position, std::chrono::milliseconds wait,

@@ -18,6 +18,7 @@ public:
   void close();
 
   void perform(api_request request, std::function<void(api_reply)> done) override;
+  void note_refused(const request_context& from, const refusal& why) override;
   void next(const stream_opened& opened, event_position position, std::chrono::milliseconds wait,
             std::function<void(answer<stream_news>)> done) override;
   void read_on(const read_output& what, std::function<void(answer<output_bytes>)> done) override;

@@ -6,37 +6,7 @@
 namespace rdev::audit {
 
 void state::on_record(record& what) {
-  if (is_recorded(what.what))
-    keep(std::move(what.what));
-}
-
-// Of many refusals of one source only some are; the others are told together, when their window is over.
-bool state::is_recorded(const audit_record& what) {
-  if (what.action != "request.refused")
-    return true;
-  const auto now = around.boot_clock();
-  const bool recorded = refusals.admits(what, now, now_utc());
-  if (!std::exchange(summary_is_due, true))
-    self->delayed_send(self, *refusals.next_end() - now, summarize{});
-  return recorded;
-}
-
-void state::on_summarize() {
-  summary_is_due = false;
-  const auto now = around.boot_clock();
-  for (auto& row : refusals.take_ended(now))
-    keep(std::move(row));
-  if (const auto next = refusals.next_end()) {
-    summary_is_due = true;
-    self->delayed_send(self, *next - now, summarize{});
-  }
-}
-
-// One try: who stops does not wait for a store that is away.
-void state::on_stop() {
-  for (auto& row : refusals.take_all())
-    keep(std::move(row));
-  on_flush();
+  keep(std::move(what.what));
 }
 
 void state::keep(audit_record&& what) {
@@ -105,16 +75,14 @@ self_actor::behavior_type behavior(self_actor::stateful_pointer<state> self, sur
   self->state.around = around;
   self->state.settings = settings;
   self->state.store = std::move(store);
-  self->state.refusals = refusal_sample(settings.refusals);
   self->set_exit_handler([=](const caf::exit_msg& why) {
-    self->state.on_stop();
+    self->state.on_flush(); // one try: who stops does not wait for a store that is away
     self->quit(why.reason);
   });
   return {
       [=](record& what) { self->state.on_record(what); },
       [=](const committed& what) { self->state.on_committed(what); },
       [=](flush) { self->state.on_flush(); },
-      [=](summarize) { self->state.on_summarize(); },
   };
 }
 

@@ -1,9 +1,7 @@
-// Owns: the batch of records not yet written, the counts of refusals beyond the sampled ones, and the connection of the
-// audit log. Loses on death: that batch and up to a minute's counts (their log lines remain). Runs: detached, because
-// the audit log blocks.
+// Owns: the batch of records not yet written, and the connection of the audit log. Loses on death: that batch (the log
+// lines remain). Runs: detached, because the audit log blocks.
 #pragma once
 
-#include "actors/refusal_sample.hpp"
 #include "actors/surroundings.hpp"
 #include "adapters/audit_log.hpp"
 
@@ -18,13 +16,11 @@ struct config {
   std::chrono::milliseconds linger{100}; // how long a record may wait for others
   std::size_t batch = 200;               // records in one transaction
   std::size_t most_waiting = 20000;      // kept while the store is away; beyond that they are counted and dropped
-  sampling_rules refusals;
 };
 
 struct flush {};
-struct summarize {}; // a window of refusals is over
 
-using self_actor = actor::extend<caf::reacts_to<flush>, caf::reacts_to<summarize>>;
+using self_actor = actor::extend<caf::reacts_to<flush>>;
 
 struct state {
   explicit state(self_actor::base* self_pointer) : self(self_pointer) {
@@ -32,10 +28,7 @@ struct state {
   void on_record(record& what);
   void on_committed(const committed& what);
   void on_flush();
-  void on_summarize();
-  void on_stop();
   void keep(audit_record&& what);
-  bool is_recorded(const audit_record& what);
   void drop_first();
   void tell_dropped();
 
@@ -44,9 +37,7 @@ struct state {
   config settings;
   std::shared_ptr<audit_log> store;
   std::vector<audit_record> waiting;
-  refusal_sample refusals{{}};
   bool flush_is_due = false;
-  bool summary_is_due = false;
   bool one_by_one = false;  // one of the batch cannot be written: find it
   std::int64_t dropped = 0; // because too many were waiting, since that was told last
   const char* name = "audit";
@@ -58,4 +49,3 @@ self_actor::behavior_type behavior(self_actor::stateful_pointer<state> self, sur
 } // namespace rdev::audit
 
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(rdev::audit::flush)
-CAF_ALLOW_UNSAFE_MESSAGE_TYPE(rdev::audit::summarize)

@@ -31,15 +31,19 @@ reply state::on_identify(identify& request) {
       refuse_banned(one, *until);
       return promise;
     }
-  if (one.request.credential.empty()) {
+  if (!one.request.credential) {
+    refuse(one, std::move(one.request.credential.why()));
+    return promise;
+  }
+  if (one.request.credential->empty()) {
     turn_away(one, "this route needs a key: send it as X-API-Key or as Authorization: Bearer", false);
     return promise;
   }
   if (one.request.fresh) {
     cache.erase(admin_prefix);
-    cache.erase(key_prefix_of(one.request.credential.reveal()));
+    cache.erase(key_prefix_of(one.request.credential->reveal()));
   }
-  one.digest = sha256(one.request.credential.reveal());
+  one.digest = sha256(one.request.credential->reveal());
   advance(std::move(one));
   return promise;
 }
@@ -50,9 +54,9 @@ void state::advance(waiting one) {
     return;
   if (admin->key && fits(*admin->key, one))
     return decide(one, *admin);
-  if (const auto command = settings.checks->command_of(one.request.credential.reveal()))
+  if (const auto command = settings.checks->command_of(one.request.credential->reveal()))
     return wait_for(command->text(), std::move(one));
-  const auto prefix = key_prefix_of(one.request.credential.reveal());
+  const auto prefix = key_prefix_of(one.request.credential->reveal());
   if (prefix.empty())
     return turn_away(one, "the key is malformed or mistyped: check that it was copied whole", true);
   const auto* found = lookup(prefix, one);
@@ -67,22 +71,23 @@ void state::advance(waiting one) {
 
 bool state::fits(const api_key& key, const waiting& one) const {
   const auto digest = key.hash_scheme == 1 ? std::optional(one.digest)
-                                           : settings.checks->digest(key.hash_scheme, one.request.credential.reveal());
+                                           : settings.checks->digest(key.hash_scheme, one.request.credential->reveal());
   return digest && equal_in_constant_time(key.hash, *digest);
 }
 
 void state::decide(waiting& one, const entry& found) {
   const auto& key = *found.key;
   if (key.revoked_at)
-    return refuse(one, refusal_code::key_revoked, "the key was revoked: ask for a new one", key.prefix);
+    return refuse(one, {refusal_code::key_revoked, "the key was revoked: ask for a new one", {}, {}, key.prefix});
   if (key.expires_at && *key.expires_at <= settings.wall_clock())
-    return refuse(one, refusal_code::key_expired, "the key has expired: ask for a new one", key.prefix);
+    return refuse(one, {refusal_code::key_expired, "the key has expired: ask for a new one", {}, {}, key.prefix});
   if (key.allowed_ips) {
     const auto address = ip_address::parse(one.request.from.client_ip);
     const bool inside = address && std::any_of(found.allowed.begin(), found.allowed.end(),
                                                [&](const auto& n) { return n.contains(*address); });
     if (!inside)
-      return refuse(one, refusal_code::ip_not_allowed, "the key may not be used from this address", key.prefix);
+      return refuse(one,
+                    {refusal_code::ip_not_allowed, "the key may not be used from this address", {}, {}, key.prefix});
   }
   around.metrics->auth_accepted();
   note_use(key, one.request.from.client_ip);
@@ -133,16 +138,17 @@ void state::notice(anomaly_kind kind, const api_key& key, const std::string& cli
 
 // ---- refusals and bans
 
-void state::refuse(waiting& one, refusal_code code, std::string message, std::string key_prefix) {
+void state::refuse(waiting& one, refusal why) {
   if (const auto until = banned_until(one))
     return refuse_banned(one, *until);
-  around.metrics->auth_refused(code);
-  one.promise.deliver(answer<principal>(refusal{code, std::move(message), {}, {}, std::move(key_prefix)}));
+  if (why.code != refusal_code::bad_request) // no key was tried
+    around.metrics->auth_refused(why.code);
+  one.promise.deliver(answer<principal>(std::move(why)));
 }
 
 void state::turn_away(waiting& one, std::string message, bool guessed) {
   const bool counts = guessed && !banned_until(one);
-  refuse(one, refusal_code::unauthorized, std::move(message));
+  refuse(one, {refusal_code::unauthorized, std::move(message), {}, {}});
   if (counts)
     count_failure(one);
 }

@@ -78,8 +78,9 @@ struct state {
   void failed(const std::vector<std::string>& names, const failure& why);
   std::vector<waiting> those_waiting_for(const std::string& whom);
 
-  void refuse(waiting& one, refusal_code code, std::string message, std::string key_prefix = {});
-  // For who has no good key: a ban comes first. `guessed`: a malformed or unknown key was presented.
+  // A ban comes first.
+  void refuse(waiting& one, refusal why);
+  // For who has no good key. `guessed`: a malformed or unknown key was presented.
   void turn_away(waiting& one, std::string message, bool guessed);
   [[nodiscard]] bool is_trusted(const ip_address& address) const;
   [[nodiscard]] std::optional<boot_time> banned_until(const waiting& one) const;

@@ -42,6 +42,7 @@ submit_reply state::on_submit(submit& what) {
     one.what.what.timeout = settings.default_timeout;
   one.from = std::move(what.from);
   one.key_revision = what.who.revision;
+  one.holder = what.who.command;
   one.actor_name = std::move(what.who.key_name);
   one.idempotency = std::move(what.idempotency);
   one.scope = settings.scope;

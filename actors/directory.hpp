@@ -16,6 +16,7 @@
 #include "messages/pod_control.hpp"
 #include "messages/queries.hpp"
 #include "messages/rate_limit.hpp"
+#include "messages/refusals.hpp"
 #include "messages/runner.hpp"
 #include "messages/streams.hpp"
 #include "messages/webhooks.hpp"
@@ -50,7 +51,7 @@ private:
   mutable std::shared_mutex mutex_;
   std::tuple<ingress::actor, auth::actor, api_keys::actor, rate_limit::actor, pod_control::actor, command_queue::actor,
              runner::actor, output_log::actor, queries::actor, streams::actor, audit::actor, webhooks::actor,
-             leases::actor, lockout::actor, endpoints::actor, auditor::actor>
+             leases::actor, lockout::actor, endpoints::actor, auditor::actor, refusals::actor>
       handles_;
 };
 

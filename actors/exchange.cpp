@@ -1,5 +1,7 @@
 #include "actors/exchange.hpp"
 
+#include "actors/refusal_record.hpp"
+
 #include <utility>
 
 namespace rdev::exchange {
@@ -98,7 +100,9 @@ void state::identify() {
 
 // Who has no good key is metered by address; the limit's refusal goes before that of the key.
 void state::turn_away(refusal why) {
-  if (why.code == refusal_code::too_many_requests)
+  const bool locked_out = why.code == refusal_code::too_many_requests;
+  stranger = {request.from.client_ip, locked_out ? why.retry_after : std::chrono::milliseconds::zero()};
+  if (locked_out)
     return answer_with(std::move(why));
   around.trace(request.from, "exchange", "rate_limit", "meter");
   self->request(around.peers->get<rate_limit::actor>(), caf::infinite,
@@ -297,7 +301,7 @@ void state::cancel(const cancel_command& what) {
 
 void state::answer_with(answer<outcome> what) {
   if (deliver(std::move(what)))
-    self->send(keeper, idle{self->id()});
+    self->send(keeper, idle{self->id(), std::exchange(stranger, std::nullopt)});
 }
 
 bool state::deliver(answer<outcome> what) {
@@ -313,24 +317,11 @@ bool state::deliver(answer<outcome> what) {
   return true;
 }
 
-// Who was refused what is on record; a refusal keeps its own code even if the audit log is away. Secrets of the request
-// are known only until it is answered, so they go out of the record at once.
+// Who was refused what is on record; a refusal keeps its own code even if the audit log is away.
 void state::record_refusal(const refusal& why) {
-  const auto clean = [this](std::string text) { return cleaned(around.audited, std::move(text)); };
-  audit_record row;
-  row.actor = who ? std::optional(who->key) : std::nullopt;
-  row.actor_name = clean(who ? who->key_name : !why.key_prefix.empty() ? why.key_prefix : "unknown");
-  row.action = "request.refused";
-  row.target = clean(request.from.method + " " + request.from.path);
-  if (request.project && valid_project_id(*request.project) && clean(*request.project) == *request.project)
-    row.project = request.project;
-  row.outcome = "refused";
-  row.reason = name_of(why.code);
-  row.from = request.from;
-  row.from.request_id = clean(std::move(row.from.request_id));
-  row.from.trace_id = clean(std::move(row.from.trace_id));
-  around.trace(request.from, "exchange", "audit", "record");
-  self->send(around.peers->get<audit::actor>(), audit::record{std::move(row)});
+  around.trace(request.from, "exchange", "refusals", "refused");
+  self->send(around.peers->get<refusals::actor>(),
+             refusals::refused{refusal_record(around, request.from, why, who, request.project)});
 }
 
 void state::fail(const caf::error& why) {

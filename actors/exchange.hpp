@@ -8,7 +8,9 @@
 #include <caf/stateful_actor.hpp>
 #include <caf/typed_response_promise.hpp>
 
+#include <chrono>
 #include <optional>
+#include <string>
 
 namespace rdev::exchange {
 
@@ -17,6 +19,11 @@ struct expired {}; // the deadline has passed: answer and end
 // To its parent: it has answered, nobody owes it anything, it may be given the next request.
 struct idle {
   caf::actor_id who = 0;
+  struct stranger {
+    std::string client_ip;
+    std::chrono::milliseconds locked_out{0}; // for so long yet; 0 = it is not
+  };
+  std::optional<stranger> asker; // none: the key was good, or nothing is known
 };
 using parent = caf::typed_actor<caf::reacts_to<idle>>;
 
@@ -62,6 +69,7 @@ struct state {
   int walks = 1; // more, when the key was changed under way: another walk, of who this is now
   std::optional<principal> who;
   std::optional<rate_state> rate;
+  std::optional<idle::stranger> stranger; // as in idle
   reply promise;
   const char* name = "exchange";
 };

@@ -19,11 +19,6 @@ void add_problems_of_networks(std::vector<field_problem>& out, const std::vector
     add(out, "allowed_ips[" + std::to_string(i) + "]", rules::of_network(networks[i]));
 }
 
-std::string length_of(std::chrono::seconds d) {
-  constexpr std::int64_t day = 86400;
-  return d.count() % day == 0 ? std::to_string(d.count() / day) + " days" : std::to_string(d.count()) + " seconds";
-}
-
 } // namespace
 
 key_policy::draft key_policy::drafted(const key_request& wish, timestamp now) const {
@@ -40,11 +35,11 @@ key_policy::draft key_policy::drafted(const key_request& wish, timestamp now) co
   if (wish.expires_at) {
     key.expires_at = wish.expires_at;
     add(out.problems, "expires_at", rules::of_end(*wish.expires_at, now));
-    add_problem_of_lifetime(out.problems, key.expires_at, "expires_at", now);
+    add(out.problems, "expires_at", rules::of_lifetime(key.expires_at, now, max_lifetime));
   } else if (wish.expires_in) {
     if (*wish.expires_in > std::chrono::seconds::zero())
       key.expires_at = now + *wish.expires_in;
-    add_problem_of_lifetime(out.problems, key.expires_at, "expires_in", now);
+    add(out.problems, "expires_in", rules::of_lifetime(key.expires_at, now, max_lifetime));
   } else {
     key.expires_at = within_lifetime(now + default_lifetime, now);
   }
@@ -61,7 +56,7 @@ std::vector<field_problem> key_policy::problems_of(const key_change& what, times
     return out;
   if (*what.expires_at)
     add(out, "expires_at", rules::of_end(**what.expires_at, now));
-  add_problem_of_lifetime(out, *what.expires_at, "expires_at", now);
+  add(out, "expires_at", rules::of_lifetime(*what.expires_at, now, max_lifetime));
   return out;
 }
 
@@ -89,13 +84,6 @@ std::optional<timestamp> key_policy::within_lifetime(std::optional<timestamp> ex
   if (max_lifetime <= std::chrono::seconds::zero())
     return expires_at;
   return std::min(expires_at.value_or(timestamp::max()), now + max_lifetime);
-}
-
-void key_policy::add_problem_of_lifetime(std::vector<field_problem>& out, std::optional<timestamp> expires_at,
-                                         const char* field, timestamp now) const {
-  if (within_lifetime(expires_at, now) != expires_at)
-    out.push_back(
-        {field, "a key of this server lives no longer than " + length_of(max_lifetime) + " (keys.max_lifetime)"});
 }
 
 } // namespace rdev

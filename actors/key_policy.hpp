@@ -27,10 +27,6 @@ struct key_policy {
   [[nodiscard]] static api_key changed(api_key key, const key_change& what);
   // The end of a key, no later than its longest lifetime from now on.
   [[nodiscard]] std::optional<timestamp> within_lifetime(std::optional<timestamp> expires_at, timestamp now) const;
-
-private:
-  void add_problem_of_lifetime(std::vector<field_problem>& out, std::optional<timestamp> expires_at, const char* field,
-                               timestamp now) const;
 };
 
 } // namespace rdev

@@ -1,6 +1,6 @@
-// Which refusals get a record of their own: the first few in a minute of an address and a key; further ones are
-// counted, and the counts become records when the minute is over. Bounded, whatever addresses are invented. Pure; the
-// caller brings the time.
+// Which refusals get a record of their own: the first few in a minute of an address and a key, and of all strangers
+// together only some in a second; further ones are counted, and the counts become records when the minute is over.
+// Bounded, whatever addresses are invented. Pure; the caller brings the time.
 #pragma once
 
 #include "messages/values/addresses.hpp"
@@ -22,8 +22,10 @@ namespace rdev {
 
 struct sampling_rules {
   int per_window = 5;                       // records of one address (IPv6: /64) and key; 1 to 1,000,000
+  int strangers_per_second = 50;            // records of all who have no good key, together; 1 to 1,000,000
   std::chrono::milliseconds window{60'000}; // from the first of them on
-  std::size_t most_tracked = 10'000;        // address and key, in about 300 bytes each; the rest share one count
+  std::size_t most_tracked =
+      10'000; // address and key, in about 300 bytes each; then keys alone; the rest share one count
 };
 
 class refusal_sample {
@@ -36,7 +38,7 @@ public:
   // Whether it is recorded by itself; it is counted otherwise. `at`: when it happened, for people.
   bool admits(const audit_record& refused, time now, timestamp at) {
     auto& one = windows_[place(refused, now)];
-    if (one.recorded < rules_.per_window) {
+    if (one.recorded < rules_.per_window && (refused.actor || takes_stranger(now))) {
       ++one.recorded;
       return true;
     }
@@ -80,13 +82,22 @@ private:
     std::map<std::string, counted> more; // by reason
   };
 
+  // Many of them from many addresses are an attack; who has a key is not to be hidden by it.
+  bool takes_stranger(time now) {
+    if (now >= second_ + std::chrono::seconds(1)) {
+      second_ = now;
+      strangers_ = 0;
+    }
+    return ++strangers_ <= rules_.strangers_per_second;
+  }
+
   source place(const audit_record& refused, time now) {
     const auto address = ip_address::parse(refused.from.client_ip);
     source key{address ? std::optional(client_network(*address)) : std::nullopt, refused.actor};
     if (windows_.contains(key))
       return key;
-    if (windows_.size() >= rules_.most_tracked)
-      key = {};
+    if (windows_.size() >= rules_.most_tracked) // who has a key is told by it all the same, up to as many again
+      key = {{}, windows_.size() < 2 * rules_.most_tracked ? refused.actor : std::nullopt};
     if (!windows_.contains(key)) {
       windows_.try_emplace(key);
       ends_.emplace_back(now + rules_.window, key);
@@ -118,6 +129,8 @@ private:
   }
 
   sampling_rules rules_;
+  time second_{-1'000'000}; // when the current one began
+  int strangers_ = 0;       // in it
   std::map<source, window> windows_;
   std::deque<std::pair<time, source>> ends_; // of each window, the soonest first
 };

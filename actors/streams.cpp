@@ -41,30 +41,44 @@ reply state::on_read(const ingress::read_stream& what) {
   waiting.emplace(number, reader{what, promise, self->clock().now() + what.wait});
   if (what.opened.command)
     by_command.emplace(*what.opened.command, number);
-  if (what.opened.holder && what.opened.command != what.opened.holder)
-    confirm(number, *what.opened.holder);
-  else if (what.opened.command)
-    ask(number);
+  look(number);
   return promise;
 }
 
-// What a command's own credential has opened ends with that command, at the next question at the latest. Its own stream
-// ends by itself, with its end.
-void state::confirm(std::uint64_t number, const command_id& holder) {
-  self->request(around.peers->get<api_keys::actor>(), caf::infinite, api_keys::find{{}, {holder}})
+// What a command's own credential has opened ends with that command. Its own stream ends by itself, with its end.
+void state::look(std::uint64_t number) {
+  auto& one = waiting.at(number);
+  const auto& opened = one.what.opened;
+  if (!opened.holder || opened.command == opened.holder)
+    return go_on(number);
+  if (one.confirming)
+    return; // what has come since is told with it
+  one.confirming = true;
+  self->request(around.peers->get<api_keys::actor>(), caf::infinite, api_keys::find{{}, {*opened.holder}})
       .then(
           [this, number](const api_keys::found& found) {
-            const auto one = waiting.find(number);
-            if (one == waiting.end())
+            const auto there = waiting.find(number);
+            if (there == waiting.end())
               return;
+            there->second.confirming = false;
             if (found.executions.empty())
               return answer_with(
                   number,
                   refusal{refusal_code::unauthorized, "the command of this credential does not run any more", {}, {}});
-            if (one->second.what.opened.command)
-              ask(number);
+            go_on(number);
           },
           [this, number](const caf::error& e) { fail(number, e); });
+}
+
+void state::go_on(std::uint64_t number) {
+  auto& one = waiting.at(number);
+  if (one.what.opened.command)
+    return ask(number);
+  if (!one.seen)
+    return;
+  stream_news news;
+  news.project_status = std::move(one.seen);
+  answer_with(number, std::move(news));
 }
 
 void state::ask(std::uint64_t number) {
@@ -121,7 +135,7 @@ void state::fail(std::uint64_t number, const caf::error& why) {
   const auto one = waiting.find(number);
   if (one == waiting.end())
     return;
-  one->second.asking = false;
+  one->second.asking = one->second.confirming = false;
   if (self->clock().now() >= one->second.deadline)
     answer_with(number, stream_news{});
 }
@@ -132,7 +146,7 @@ void state::ask_all(const command_id& command) {
   for (auto it = first; it != last; ++it)
     numbers.push_back(it->second);
   for (const auto number : numbers)
-    ask(number);
+    look(number);
 }
 
 void state::on_grown(const grown& what) {
@@ -145,9 +159,8 @@ void state::on_project_changed(const project_changed& what) {
     if (!one.what.opened.command && one.what.opened.project == what.what.id)
       numbers.push_back(number);
   for (const auto number : numbers) {
-    stream_news news;
-    news.project_status = what.what;
-    answer_with(number, std::move(news));
+    waiting.at(number).seen = what.what;
+    look(number);
   }
 }
 
@@ -186,15 +199,20 @@ void state::on_poll() {
   self->delayed_send(self, settings.poll_interval, poll{});
   const auto now = self->clock().now();
   std::vector<std::uint64_t> over;
+  std::vector<std::uint64_t> untold; // whom the store could not answer for
   std::vector<event_place> places;
   for (const auto& [number, one] : waiting) {
-    if (now >= one.deadline)
+    if (now >= one.deadline && !one.confirming) // else it is about to be told
       over.push_back(number);
+    else if (one.seen && !one.confirming)
+      untold.push_back(number);
     else if (one.what.opened.command && !one.asking)
       places.push_back({*one.what.opened.command, one.what.position});
   }
   for (const auto number : over)
     answer_with(number, stream_news{});
+  for (const auto number : untold)
+    look(number);
   if (looking > 0)
     return; // the store is slower than the clock
   for (std::size_t at = 0; at < places.size(); at += settings.places_at_once) {

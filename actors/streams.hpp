@@ -38,15 +38,19 @@ struct state {
     ingress::read_stream what;
     reply promise;
     caf::actor_clock::time_point deadline;
-    bool asking = false; // a page is being fetched
-    bool again = false;  // something came meanwhile
+    bool asking = false;           // a page is being fetched
+    bool again = false;            // something came meanwhile
+    bool confirming = false;       // whether the command whose credential it was opened with still runs
+    std::optional<project> seen{}; // of its project, what it was not told yet
   };
   using readers = std::unordered_map<std::uint64_t, reader>;
 
   void ask(std::uint64_t number);
   void ask_all(const command_id& command);
   void look_behind(std::vector<event_place> places);
-  void confirm(std::uint64_t number, const command_id& holder);
+  // Asks for what is behind the position of a reader, or tells it of its project, while who opened it may read.
+  void look(std::uint64_t number);
+  void go_on(std::uint64_t number);
   void on_page(std::uint64_t number, queries::events found);
   void answer_with(std::uint64_t number, answer<stream_news> news);
   void fail(std::uint64_t number, const caf::error& why);

@@ -1,12 +1,20 @@
 #include "actors/supervisor.hpp"
 
 #include <algorithm>
+#include <array>
+#include <string>
+#include <string_view>
 
 namespace rdev::supervisor {
 
 namespace {
 
-constexpr std::string_view last_to_stop = "audit";
+// In this order, after all others, so that what those say until their end is put on record.
+constexpr std::array<std::string_view, 2> last_to_stop{"refusals", "audit"};
+
+bool stops_late(std::string_view which) {
+  return std::find(last_to_stop.begin(), last_to_stop.end(), which) != last_to_stop.end();
+}
 
 } // namespace
 
@@ -35,6 +43,7 @@ void state::start_all() {
   auto& sys = self->system();
   add<audit::actor>("audit",
                     [&] { return sys.spawn<caf::detached>(audit::behavior, around, m.audit, m.make_audit_log()); });
+  add<refusals::actor>("refusals", [&] { return sys.spawn(refusals::behavior, around, m.refusals); });
   add_recluse<audit_sealer::actor>("audit_sealer", [&] {
     return sys.spawn<caf::detached>(audit_sealer::behavior, around, m.audit_sealer, m.make_audit_chain());
   });
@@ -74,9 +83,9 @@ void state::start_all() {
   });
   add<ingress::actor>("ingress", [&] { return sys.spawn(ingress::behavior, around, m.ingress); });
 
-  for (const auto* which :
-       {"audit", "audit_sealer", "auditor", "webhooks", "endpoints", "api_keys", "lockout", "auth", "rate_limit",
-        "queries", "streams", "output_log", "runner", "command_queue", "pod_control", "leases", "ingress"})
+  for (const auto* which : {"audit", "refusals", "audit_sealer", "auditor", "webhooks", "endpoints", "api_keys",
+                            "lockout", "auth", "rate_limit", "queries", "streams", "output_log", "runner",
+                            "command_queue", "pod_control", "leases", "ingress"})
     start(which);
 }
 
@@ -101,15 +110,18 @@ void state::on_down(const caf::down_msg& down) {
 void state::on_stop() {
   stopping = true;
   for (const auto& [which, handle] : running)
-    if (which != last_to_stop)
+    if (!stops_late(which))
       self->send_exit(caf::actor_cast<caf::actor>(handle), caf::exit_reason::user_shutdown);
   stop_next();
 }
 
-// What the others say until their end is put on record.
 void state::stop_next() {
-  if (running.size() == 1 && running.begin()->first == last_to_stop)
-    self->send_exit(caf::actor_cast<caf::actor>(running.begin()->second), caf::exit_reason::user_shutdown);
+  if (std::all_of(running.begin(), running.end(), [](const auto& one) { return stops_late(one.first); }))
+    for (const auto which : last_to_stop)
+      if (const auto next = running.find(std::string(which)); next != running.end()) {
+        self->send_exit(caf::actor_cast<caf::actor>(next->second), caf::exit_reason::user_shutdown);
+        break;
+      }
   if (!running.empty())
     return;
   around.peers->clear();

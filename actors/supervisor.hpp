@@ -16,6 +16,7 @@
 #include "actors/pod_control.hpp"
 #include "actors/queries.hpp"
 #include "actors/rate_limit.hpp"
+#include "actors/refusals.hpp"
 #include "actors/runner.hpp"
 #include "actors/streams.hpp"
 #include "actors/webhooks.hpp"
@@ -37,6 +38,7 @@ struct parts {
   queries::config queries;
   streams::config streams;
   audit::config audit;
+  sampling_rules refusals;
   audit_sealer::config audit_sealer;
   auditor::config auditor;
   leases::config leases;

@@ -24,6 +24,9 @@ public:
   // Carries out one request. `done` is called exactly once, from any thread, at the latest after the request deadline.
   virtual void perform(api_request request, std::function<void(api_reply)> done) = 0;
 
+  // What was refused without the house: it is put on record like its own refusals, or counted.
+  virtual void note_refused(const request_context& from, const refusal& why) = 0;
+
   // What lies behind `position` of an opened stream; held back for up to `wait` while there is nothing. `done` as
   // above, at the latest after `wait` and the request deadline.
   virtual void next(const stream_opened& opened, event_position position, std::chrono::milliseconds wait,

@@ -25,6 +25,7 @@ struct new_command {
   std::optional<rdev::idempotency> idempotency;
   std::string scope;    // of the runner that it is for
   int key_revision = 0; // of its key when it was accepted; nothing is written for another one
+  std::optional<command_id> holder = std::nullopt; // whose credential it came with; written only while that runs
 };
 
 enum class submit_verdict : std::uint8_t { created, replayed, conflict, key_changed, key_is_full };

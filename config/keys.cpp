@@ -225,6 +225,7 @@ const std::vector<known_key>& all_keys() {
       {"audit.checkpoint_log", duration(RDEV_FIELD(audit.checkpoint_log), "1s", "1d")},
       {"audit.checkpoint_file", text(RDEV_FIELD(audit.checkpoint_file))},
       {"audit.refusals_per_minute", number(RDEV_FIELD(audit.refusals_per_minute), 1, 1'000'000)},
+      {"audit.strangers_per_second", number(RDEV_FIELD(audit.strangers_per_second), 1, 1'000'000)},
       {"redaction.patterns", list(RDEV_FIELD(redaction.patterns))},
       {"log.level", choice(RDEV_FIELD(log.level), {"debug", "info", "warn", "error"})},
       {"actors.threads", number(RDEV_FIELD(actors.threads), 0, 256)},

@@ -128,6 +128,7 @@ struct settings {
     milliseconds checkpoint_log{};
     std::string checkpoint_file;
     int refusals_per_minute{};
+    int strangers_per_second{};
   } audit;
   struct {
     std::vector<std::string> patterns;

@@ -17,7 +17,7 @@ namespace rdev::auth {
 
 struct identify {
   request_context from;
-  secret credential;
+  answer<secret> credential{secret()}; // as in api_request
   bool fresh = false; // what is cached does not do: the store has just said that the key is another one
 };
 
@@ -34,7 +34,8 @@ struct banned {
 };
 
 using actor = caf::typed_actor<
-    // Refusals in this order: too_many_requests (a ban), unauthorized, key_revoked, key_expired, ip_not_allowed.
+    // Refusals in this order: too_many_requests (a ban), what is wrong with how the key was sent, unauthorized,
+    // key_revoked, key_expired, ip_not_allowed.
     caf::replies_to<identify>::with<answer<principal>>,
     // Answered once no later identify can be served from the old entry.
     caf::replies_to<forget>::with<forgotten>, caf::reacts_to<banned>>;

@@ -102,6 +102,9 @@ struct revoke;
 struct recheck;
 struct drain;
 } // namespace streams
+namespace refusals {
+struct refused;
+} // namespace refusals
 namespace audit {
 struct record;
 struct committed;
@@ -194,6 +197,7 @@ CAF_ALLOW_UNSAFE_MESSAGE_TYPE(rdev::streams::project_changed)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(rdev::streams::revoke)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(rdev::streams::recheck)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(rdev::streams::drain)
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(rdev::refusals::refused)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(rdev::audit::record)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(rdev::audit::committed)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(rdev::endpoints::request)

@@ -160,7 +160,7 @@ answer<checked_body> parse_body(std::string_view schema, std::string_view text) 
 }
 
 answer<operation> submit_from(command_type type, const std::string& project, checked_body body,
-                              std::chrono::seconds max_timeout) {
+                              const server_rules& here) {
   submission what;
   what.type = type;
   what.project = project;
@@ -177,13 +177,13 @@ answer<operation> submit_from(command_type type, const std::string& project, che
   what.workdir = workdir_in(body);
   if (const auto timeout = body.fields["timeout_seconds"]; timeout.exists()) {
     what.timeout = std::chrono::seconds(timeout.as_integer());
-    note(body.problems, "timeout_seconds", rules::of_timeout(*what.timeout, max_timeout));
+    note(body.problems, "timeout_seconds", rules::of_timeout(*what.timeout, here.max_timeout));
   }
   what.priority = priority_from(body.fields["priority"].as_string()).value_or(priority::normal);
   return unless(std::move(body.problems), submit_command{std::move(what)});
 }
 
-answer<operation> create_project_from(checked_body body) {
+answer<operation> create_project_from(checked_body body, const server_rules& here) {
   const auto fields = body.fields;
   create_project out{std::string(fields["id"].as_string()), labels_in(body)};
   out.pod.image = fields["image"].as_string();
@@ -197,10 +197,13 @@ answer<operation> create_project_from(checked_body body) {
   for (const auto& one : env_in(body, given))
     out.pod.env[one.name] = one.value.reveal();
   check_load(given, "env", body.problems);
+  if (here.of_project)
+    for (auto& wrong : here.of_project(out))
+      body.problems.push_back(std::move(wrong));
   return unless(std::move(body.problems), std::move(out));
 }
 
-answer<operation> create_key_from(checked_body body, timestamp now) {
+answer<operation> create_key_from(checked_body body, timestamp now, const server_rules& here) {
   const auto fields = body.fields;
   key_request what;
   what.name = text_in(body, "name");
@@ -210,11 +213,18 @@ answer<operation> create_key_from(checked_body body, timestamp now) {
     note(body.problems, "project_ids", rules::of_bound_key(what.granted));
   }
   what.allowed_ips = networks_in(body);
-  if (fields["expires_in"].exists())
-    what.expires_in = lifetime(fields["expires_in"].as_string());
+  if (const auto word = fields["expires_in"]; word.exists()) {
+    what.expires_in = lifetime(word.as_string());
+    if (*what.expires_in > std::chrono::seconds::zero())
+      note(body.problems, "expires_in", rules::of_lifetime(now + *what.expires_in, now, here.max_lifetime));
+    else if (word.as_string() == "never")
+      note(body.problems, "expires_in", rules::of_lifetime(std::nullopt, now, here.max_lifetime));
+  }
   what.expires_at = time_in(body, "expires_at");
-  if (what.expires_at)
+  if (what.expires_at) {
     note(body.problems, "expires_at", rules::of_end(*what.expires_at, now));
+    note(body.problems, "expires_at", rules::of_lifetime(what.expires_at, now, here.max_lifetime));
+  }
   if (fields["expires_in"].exists() && fields["expires_at"].exists())
     body.problems.push_back({"expires_at", rules::two_ends});
   what.rate_limit = maybe_int(fields["rate_limit"]);
@@ -222,7 +232,7 @@ answer<operation> create_key_from(checked_body body, timestamp now) {
   return unless(std::move(body.problems), create_key{std::move(what)});
 }
 
-answer<operation> change_key_from(const key_id& id, checked_body body, timestamp now) {
+answer<operation> change_key_from(const key_id& id, checked_body body, timestamp now, const server_rules& here) {
   const auto fields = body.fields;
   key_change what;
   if (fields["name"].exists())
@@ -240,6 +250,8 @@ answer<operation> change_key_from(const key_id& id, checked_body body, timestamp
         time_in(body, "expires_at", "must be a time in UTC such as 2030-01-31T12:00:00Z, or null for never");
     if (*what.expires_at)
       note(body.problems, "expires_at", rules::of_end(**what.expires_at, now));
+    if (*what.expires_at || !fields["expires_at"].is_string()) // else it is no time at all
+      note(body.problems, "expires_at", rules::of_lifetime(*what.expires_at, now, here.max_lifetime));
   }
   if (const auto n = fields["rate_limit"]; n.exists())
     what.rate_limit = maybe_int(n);

@@ -1,6 +1,7 @@
 // Bodies: from JSON text to the values of an operation.
 #pragma once
 
+#include "adapters/http/server_rules.hpp"
 #include "adapters/json/json.hpp"
 #include "messages/values/operations.hpp"
 
@@ -20,15 +21,15 @@ struct checked_body {
 // Refuses what is not JSON. `schema` = name under /components/schemas.
 answer<checked_body> parse_body(std::string_view schema, std::string_view text);
 
-// What was asked for, or the refusal with every problem. `max_timeout` = commands.max_timeout.
+// What was asked for, or the refusal with every problem.
 answer<operation> submit_from(command_type type, const std::string& project, checked_body body,
-                              std::chrono::seconds max_timeout);
-answer<operation> create_project_from(checked_body body);
-answer<operation> create_key_from(checked_body body, timestamp now);
-answer<operation> change_key_from(const key_id& id, checked_body body, timestamp now);
+                              const server_rules& here);
+answer<operation> create_project_from(checked_body body, const server_rules& here);
+answer<operation> create_key_from(checked_body body, timestamp now, const server_rules& here);
+answer<operation> change_key_from(const key_id& id, checked_body body, timestamp now, const server_rules& here);
 answer<operation> rotate_key_from(const key_id& id, checked_body body);
-answer<operation> create_webhook_from(checked_body body);
-answer<operation> change_webhook_from(const webhook_id& id, checked_body body);
+answer<operation> create_webhook_from(checked_body body, const server_rules& here);
+answer<operation> change_webhook_from(const webhook_id& id, checked_body body, const server_rules& here);
 answer<operation> rotate_webhook_secret_from(const webhook_id& id, checked_body body);
 answer<operation> replay_deliveries_from(const webhook_id& id, checked_body body);
 

@@ -1,6 +1,7 @@
 // A request as a recipe sees it, and how its parts are read.
 #pragma once
 
+#include "adapters/http/server_rules.hpp"
 #include "messages/values/operations.hpp"
 
 #include <chrono>
@@ -22,7 +23,7 @@ struct call {
   std::string body;
   std::string last_event_id;
   bool wants_bytes = false; // Accept: application/octet-stream
-  std::chrono::seconds max_timeout{86400};
+  const server_rules* here = &no_server_rules;
   timestamp now = now_utc();
 };
 

@@ -17,7 +17,7 @@ answer<operation> list_keys_of(const call& c) {
 
 answer<operation> create_key_of(const call& c) {
   auto body = parse_body("KeyRequest", c.body);
-  return body ? create_key_from(std::move(*body), c.now) : answer<operation>(std::move(body.why()));
+  return body ? create_key_from(std::move(*body), c.now, *c.here) : answer<operation>(std::move(body.why()));
 }
 
 answer<operation> get_key_of(const call& c) {
@@ -28,7 +28,7 @@ answer<operation> change_key_of(const call& c) {
   auto body = parse_body("KeyChange", c.body);
   if (!body)
     return std::move(body.why());
-  auto what = change_key_from({}, std::move(*body), c.now);
+  auto what = change_key_from({}, std::move(*body), c.now, *c.here);
   if (!what)
     return what;
   return with_id<key_id>(c, "key", [&](key_id id) {

@@ -13,8 +13,7 @@ const std::string& project_of(const call& c) {
 
 answer<operation> submit_of(command_type type, std::string_view schema, const call& c) {
   auto body = parse_body(schema, c.body);
-  return body ? submit_from(type, project_of(c), std::move(*body), c.max_timeout)
-              : answer<operation>(std::move(body.why()));
+  return body ? submit_from(type, project_of(c), std::move(*body), *c.here) : answer<operation>(std::move(body.why()));
 }
 
 } // namespace
@@ -31,7 +30,7 @@ answer<operation> get_project_of(const call& c) {
 
 answer<operation> create_project_of(const call& c) {
   auto body = parse_body("ProjectRequest", c.body);
-  return body ? create_project_from(std::move(*body)) : answer<operation>(std::move(body.why()));
+  return body ? create_project_from(std::move(*body), *c.here) : answer<operation>(std::move(body.why()));
 }
 
 answer<operation> delete_project_of(const call& c) {

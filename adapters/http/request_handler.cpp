@@ -20,6 +20,7 @@ using clock = std::chrono::steady_clock;
 
 constexpr std::size_t longest_logged_path = 512;
 constexpr const char* unmatched = "unmatched";
+constexpr const char* given_differently = "is given more than once, and differently";
 
 bool good_request_id(std::string_view text) {
   return !text.empty() && text.size() <= 64 && std::all_of(text.begin(), text.end(), [](unsigned char c) {
@@ -105,6 +106,19 @@ std::string_view bearer_of(std::string_view authorization) {
   return first == std::string_view::npos ? std::string_view{} : authorization.substr(first);
 }
 
+// The key of a request, or empty; the refusal when two are sent that differ.
+answer<secret> credential_of(const request& asked) {
+  const auto key = asked.field("x-api-key");
+  const auto bearer = bearer_of(asked.field("authorization"));
+  if (!asked.agrees("x-api-key"))
+    return bad_request("X-API-Key", given_differently);
+  if (!asked.agrees("authorization"))
+    return bad_request("Authorization", given_differently);
+  if (!key.empty() && !bearer.empty() && key != bearer)
+    return bad_request("Authorization", "differs from X-API-Key: send one of them");
+  return secret(std::string(key.empty() ? bearer : key));
+}
+
 std::string whole_seconds(std::chrono::milliseconds d) {
   return std::to_string(std::max<std::int64_t>(1, std::chrono::ceil<std::chrono::seconds>(d).count()));
 }
@@ -113,14 +127,19 @@ std::string whole_seconds(std::chrono::milliseconds d) {
 std::vector<field_problem> problems_of_head(const request& asked) {
   std::vector<field_problem> out;
   const auto key = asked.field("idempotency-key");
-  if (asked.has("idempotency-key") && (key.empty() || key.size() > 255 || !visible_ascii(key)))
+  if (!asked.agrees("idempotency-key"))
+    out.push_back({"Idempotency-Key", given_differently});
+  else if (asked.has("idempotency-key") && (key.empty() || key.size() > 255 || !visible_ascii(key)))
     out.push_back({"Idempotency-Key", "must be 1 to 255 visible ASCII characters"});
   return out;
 }
 
 // What the route makes of the request, or the refusal with all that is wrong with its head, its query and its body.
 answer<operation> operation_of(const request& asked, const parameters& path, const route& where,
-                               std::chrono::seconds max_timeout) {
+                               const server_rules& here) {
+  // What was accepted once is answered like the first time, whatever the settings say by now: its owner knows.
+  const server_rules for_repeats{here.max_timeout, {}, {}, {}};
+  const auto& rules = asked.has("idempotency-key") ? for_repeats : here;
   if (where.takes_body() && !asked.body.empty() && !is_json(asked.field("content-type")))
     return refusal{refusal_code::unsupported_media_type, "the body must be application/json", {}, {}};
   if (const auto coding = asked.field("content-encoding"); !coding.empty() && coding != "identity")
@@ -133,7 +152,7 @@ answer<operation> operation_of(const request& asked, const parameters& path, con
     return bad_request(std::move(problems));
   auto made =
       where.make({path, std::move(query).value_or(parameters{}), asked.body, std::string(asked.field("last-event-id")),
-                  asked.field("accept").find("application/octet-stream") != std::string_view::npos, max_timeout});
+                  asked.field("accept").find("application/octet-stream") != std::string_view::npos, &rules});
   if (problems.empty())
     return made;
   if (!made && made.why().code == refusal_code::bad_request)
@@ -211,10 +230,10 @@ void request_handler::handle(request asked, const ip_address& peer, answer_to do
   if (x->where != nullptr)
     return x->where->needed ? ask_house(x) : answer_open_route(x);
   if (!found)
-    return send(x, failure_reply(x, bad_request("path", "has a % that is not followed by two hexadecimal digits")));
+    return send(x, refused(x, bad_request("path", "has a % that is not followed by two hexadecimal digits")));
   if (found->allowed.empty())
-    return send(x, failure_reply(x, {refusal_code::not_found, "there is no such route; see /openapi.json", {}, {}}));
-  auto out = failure_reply(x, {refusal_code::method_not_allowed, "this route has no method " + x->from.method, {}, {}});
+    return send(x, refused(x, {refusal_code::not_found, "there is no such route; see /openapi.json", {}, {}}));
+  auto out = refused(x, {refusal_code::method_not_allowed, "this route has no method " + x->from.method, {}, {}});
   std::string allowed;
   for (const auto method : found->allowed)
     allowed += (allowed.empty() ? "" : ", ") + std::string(method);
@@ -227,10 +246,16 @@ reply request_handler::refuse(const refusal& why, const ip_address& peer, const 
   if (x->from.method.empty())
     x->from.method = "-";
   metrics_.request_started(method_label(x->from.method), unmatched);
-  auto out = failure_reply(x, why);
+  auto out = refused(x, why);
   out.close = true;
   watch_end(x, out);
   return out;
+}
+
+// Without the house, which is told of it.
+reply request_handler::refused(const under_way& x, const refusal& why) {
+  house_.note_refused(x->from, why);
+  return failure_reply(x, why);
 }
 
 void request_handler::answer_open_route(const under_way& x) {
@@ -260,29 +285,22 @@ void request_handler::answer_open_route(const under_way& x) {
 
 void request_handler::ask_house(const under_way& x) {
   const auto& [asked, path] = *x->in;
-  const auto header_key = asked.field("x-api-key");
-  const auto bearer = bearer_of(asked.field("authorization"));
-  if (!header_key.empty() && !bearer.empty() && header_key != bearer)
-    return send(x, failure_reply(x, bad_request("Authorization", "differs from X-API-Key: send one of them")));
-  for (const std::string_view name : {"x-api-key", "idempotency-key"})
-    if (!asked.agrees(name))
-      return send(x, failure_reply(x, bad_request(std::string(name), "is given more than once, and differently")));
   if (x->where->body == body_rule::needed && !asked.framed) {
-    auto out = failure_reply(
-        x, {refusal_code::length_required, "this route needs a body: send Content-Length or chunks", {}, {}});
+    auto out =
+        refused(x, {refusal_code::length_required, "this route needs a body: send Content-Length or chunks", {}, {}});
     out.close = true; // a body may follow all the same
     return send(x, std::move(out));
   }
   api_request wanted;
   wanted.from = x->from;
-  wanted.credential = secret(std::string(header_key.empty() ? bearer : header_key));
+  wanted.credential = credential_of(asked);
   wanted.needed = *x->where->needed;
   if (x->where->pattern.starts_with("/projects/{id}"))
     wanted.project = path.at("id");
   if (asked.has("idempotency-key") && asked.method == "POST")
     wanted.idempotency = idempotency{std::string(asked.field("idempotency-key")), sha256(asked.body)};
-  wanted.recipe = [in = x->in, where = x->where, limit = config_.max_timeout, by = config_.hidden_by, of = x->hidden] {
-    auto made = operation_of(in->asked, in->path, *where, limit);
+  wanted.recipe = [in = x->in, where = x->where, here = config_.allowed, by = config_.hidden_by, of = x->hidden] {
+    auto made = operation_of(in->asked, in->path, *where, *here);
     if (by)
       of->hide(made, *by);
     return made;
@@ -349,8 +367,7 @@ reply request_handler::byte_reply(const under_way& x, output_bytes first) {
   byte_range range;
   const auto asked_range = parse_range(x->in->asked.field("range"), size, range);
   if (asked_range == range_wish::unsatisfiable) {
-    auto out =
-        failure_reply(x, {refusal_code::range_not_satisfiable, "the range lies behind the end of the output", {}, {}});
+    auto out = refused(x, {refusal_code::range_not_satisfiable, "the range lies behind the end of the output", {}, {}});
     out.fields = {{"Content-Range", "bytes */" + std::to_string(size)}};
     return out;
   }

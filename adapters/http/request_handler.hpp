@@ -4,6 +4,7 @@
 #include "adapters/api.hpp"
 #include "adapters/http/reply.hpp"
 #include "adapters/http/request.hpp"
+#include "adapters/http/server_rules.hpp"
 #include "adapters/http/stream_hub.hpp"
 #include "adapters/log.hpp"
 #include "adapters/metrics.hpp"
@@ -20,8 +21,8 @@ namespace rdev::http {
 
 struct handler_config {
   std::vector<ip_network> trusted_proxies;    // whose X-Forwarded-For is believed
-  std::chrono::seconds max_timeout{86400};    // longest time-out of a command that may be asked for
   std::chrono::milliseconds heartbeat{15000}; // of event streams
+  std::shared_ptr<const server_rules> allowed = std::make_shared<const server_rules>(); // or less; never null
   // Hides the environment of a command until its request is logged; or none.
   std::optional<redactor> hidden_by = std::nullopt;
 };
@@ -50,6 +51,7 @@ private:
   reply success(const under_way& x, outcome what);
   reply event_reply(const under_way& x, const stream_opened& opened);
   reply byte_reply(const under_way& x, output_bytes first);
+  reply refused(const under_way& x, const refusal& why);
   static reply failure_reply(const under_way& x, const refusal& why);
   // The one way out: from here on the end of the reply is the end of the request.
   void send(const under_way& x, reply r);

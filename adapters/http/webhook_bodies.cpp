@@ -1,6 +1,8 @@
 #include "adapters/http/bodies.hpp"
 #include "adapters/http/body_parts.hpp"
 
+#include <algorithm>
+
 namespace rdev::http {
 
 namespace {
@@ -13,12 +15,21 @@ std::optional<bool> maybe_boolean(const json::value& v) {
   return v.exists() ? std::optional(v.as_boolean()) : std::nullopt;
 }
 
+std::string url_in(checked_body& body, const server_rules& here) {
+  auto url = text_in(body, "url");
+  const bool told =
+      std::any_of(body.problems.begin(), body.problems.end(), [](const auto& p) { return p.field == "url"; });
+  if (here.of_webhook_url && !told)
+    note(body.problems, "url", here.of_webhook_url(url));
+  return url;
+}
+
 } // namespace
 
-answer<operation> create_webhook_from(checked_body body) {
+answer<operation> create_webhook_from(checked_body body, const server_rules& here) {
   const auto fields = body.fields;
   webhook_request what;
-  what.url = text_in(body, "url");
+  what.url = url_in(body, here);
   what.events = texts(fields["events"]);
   what.projects = maybe_texts(fields["projects"]);
   what.description = text_in(body, "description");
@@ -26,11 +37,11 @@ answer<operation> create_webhook_from(checked_body body) {
   return unless(std::move(body.problems), create_webhook{std::move(what)});
 }
 
-answer<operation> change_webhook_from(const webhook_id& id, checked_body body) {
+answer<operation> change_webhook_from(const webhook_id& id, checked_body body, const server_rules& here) {
   const auto fields = body.fields;
   webhook_change what;
   if (fields["url"].exists())
-    what.url = text_in(body, "url");
+    what.url = url_in(body, here);
   what.events = maybe_texts(fields["events"]);
   if (fields["projects"].exists())
     what.projects = maybe_texts(fields["projects"]);

@@ -12,13 +12,12 @@ answer<operation> with_webhook(const call& c, Make make) {
 }
 
 // The operation of a body, with the webhook of the path: what is asked is looked at before whether the thing is there.
-template <class Operation>
-answer<operation> of_webhook(const call& c, std::string_view schema, webhook_id Operation::*place,
-                             answer<operation> (*read)(const webhook_id&, checked_body)) {
+template <class Operation, class Read>
+answer<operation> of_webhook(const call& c, std::string_view schema, webhook_id Operation::*place, Read read) {
   auto body = parse_body(schema, c.body);
   if (!body)
     return std::move(body.why());
-  auto what = read({}, std::move(*body));
+  auto what = read(webhook_id(), std::move(*body));
   if (!what)
     return what;
   return with_webhook(c, [&](webhook_id id) {
@@ -69,7 +68,7 @@ answer<operation> list_webhooks_of(const call& c) {
 
 answer<operation> create_webhook_of(const call& c) {
   auto body = parse_body("WebhookRequest", c.body);
-  return body ? create_webhook_from(std::move(*body)) : answer<operation>(std::move(body.why()));
+  return body ? create_webhook_from(std::move(*body), *c.here) : answer<operation>(std::move(body.why()));
 }
 
 answer<operation> get_webhook_of(const call& c) {
@@ -77,7 +76,9 @@ answer<operation> get_webhook_of(const call& c) {
 }
 
 answer<operation> change_webhook_of(const call& c) {
-  return of_webhook(c, "WebhookChange", &change_webhook::id, change_webhook_from);
+  return of_webhook(c, "WebhookChange", &change_webhook::id, [&](const webhook_id& id, checked_body body) {
+    return change_webhook_from(id, std::move(body), *c.here);
+  });
 }
 
 answer<operation> delete_webhook_of(const call& c) {

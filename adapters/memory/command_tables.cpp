@@ -183,7 +183,7 @@ private:
   }
 
   submit_receipt verdict_of(const new_command& one, int before_it) {
-    if (!t_.key_is_good(one.what.key, one.key_revision))
+    if (!t_.key_is_good(one.what.key, one.key_revision) || (one.holder && !t_.leases.contains(*one.holder)))
       return {submit_verdict::key_changed, one.what.id};
     if (t_.key_is_full(one.what.key, before_it) && !t_.known(one))
       return {submit_verdict::key_is_full, one.what.id};

@@ -9,17 +9,26 @@ namespace {
 
 // N submissions in one statement. The idempotency record is upserted and returned, so that it also waits for and sees a
 // twin that was not visible to this statement's snapshot; within the batch the first of several twins counts. A
-// revocation of a key waits for what has begun before it, and what begins beside it waits for the revocation.
+// revocation of a key waits for what has begun before it, and what begins beside it waits for the revocation; so does
+// the end of a command for what is submitted with its credential, by turns: locks of rows alone would let ever new
+// submissions go before it.
 const std::string submit_sql = R"sql(
 WITH good AS MATERIALIZED (SELECT * FROM rdev_good_keys($3::uuid[])
+), turn AS MATERIALIZED (
+  SELECT pg_advisory_xact_lock_shared(hashtextextended(w.id::text, 7233960005))
+    FROM (SELECT DISTINCT id FROM unnest($22::uuid[]) AS x(id) WHERE id IS NOT NULL ORDER BY id) AS w
+), holder AS MATERIALIZED (
+  SELECT command_id FROM lease WHERE command_id = ANY ($22::uuid[]) AND (SELECT count(*) FROM turn) >= 0
+   ORDER BY command_id FOR KEY SHARE
 ), input AS MATERIALIZED (
-  SELECT u.*, k.id IS NOT NULL AS key_good, k.concurrency_limit, k.taken, clock_timestamp() AS now
+  SELECT u.*, k.id IS NOT NULL AND (u.holder IS NULL OR h.command_id IS NOT NULL) AS key_good, k.concurrency_limit, k.taken, clock_timestamp() AS now
     FROM unnest($1::uuid[], $2::text[], $3::uuid[], $4::uuid[], $5::text[], $6::smallint[], $7::int[], $8::jsonb[],
                 $9::bytea[], $10::text[], $11::text[], $12::text[], $13::text[], $14::bytea[], $15::bytea[],
-                $17::uuid[], $18::uuid[], $19::text[], $20::int[], $21::jsonb[])
+                $17::uuid[], $18::uuid[], $19::text[], $20::int[], $21::jsonb[], $22::uuid[])
          WITH ORDINALITY AS u(id, project, key_id, family, type, priority, timeout_s, spec, env, actor, client_ip,
-                              request_id, trace_id, scope_hash, digest, audit_id, event_id, scope, revision, clean_spec, ord)
+                              request_id, trace_id, scope_hash, digest, audit_id, event_id, scope, revision, clean_spec, holder, ord)
     LEFT JOIN good k ON k.id = u.key_id AND k.revision = u.revision
+    LEFT JOIN holder h ON h.command_id = u.holder
 ), asks AS MATERIALIZED (
   SELECT i.ord, i.family, i.scope_hash,
          i.taken + row_number() OVER (PARTITION BY i.key_id ORDER BY i.ord) > i.concurrency_limit AS too_many
@@ -80,11 +89,14 @@ WITH input AS MATERIALIZED (
                          $15::bigint[], $16::text[])
          WITH ORDINALITY AS u(id, token, status, reason, exit_code, signal, survivors, out_bytes, out_sha256, out_total,
                               err_bytes, err_sha256, err_total, complete, ended_ago, clean_reason, ord)
+), turn AS MATERIALIZED (
+  SELECT pg_advisory_xact_lock(hashtextextended(w.id::text, 7233960005))
+    FROM (SELECT id FROM unnest($1::uuid[]) AS x(id) ORDER BY id) AS w
 ), held AS MATERIALIZED (
   SELECT i.*, l.project, l.started_at,
          greatest(l.started_at, clock_timestamp() - coalesce(i.ended_ago, 0) * interval '1 millisecond') AS finished_at
     FROM lease l JOIN input i ON i.id = l.command_id AND i.token = l.token
-   WHERE l.command_id = ANY ($1::uuid[]) ORDER BY l.command_id FOR UPDATE OF l
+   WHERE l.command_id = ANY ($1::uuid[]) AND (SELECT count(*) FROM turn) >= 0 ORDER BY l.command_id FOR UPDATE OF l
 ), gone AS (DELETE FROM lease l USING held h WHERE l.command_id = h.id), unsealed AS (
   DELETE FROM command_secret s USING held h WHERE s.command_id = h.id
 ), freed AS (DELETE FROM key_slot s USING held h WHERE s.command_id = h.id

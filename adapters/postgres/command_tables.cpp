@@ -17,17 +17,17 @@ public:
   }
 
   result<std::vector<submit_receipt>> submit(std::span<const new_command> batch) override {
-    std::array<array_literal, 20> column;
+    std::array<array_literal, 21> column;
     for (const auto& one : batch)
       add_row(column, one);
-    std::array<std::string, 20> text;
+    std::array<std::string, 21> text;
     for (std::size_t i = 0; i < column.size(); ++i)
       text.at(i) = column.at(i).text();
     return session_.single(effect::writes, [&](pqxx::transaction_base& tx) {
       const auto rows = tx.exec_prepared("submit", text[0], text[1], text[2], text[3], text[4], text[5], text[6],
                                          text[7], text[8], text[9], text[10], text[11], text[12], text[13], text[14],
                                          interval_of(config_.idempotency_retention), text[15], text[16], text[17],
-                                         text[18], text[19]);
+                                         text[18], text[19], text[20]);
       std::vector<submit_receipt> out;
       for (const auto& row : rows)
         out.push_back({static_cast<submit_verdict>(row[1].as<int>()), *command_id::from_uuid(row[0].c_str())});
@@ -175,7 +175,7 @@ private:
     return config_.sealer->mac(as_bytes(key.body_digest));
   }
 
-  void add_row(std::array<array_literal, 20>& column, const new_command& one) {
+  void add_row(std::array<array_literal, 21>& column, const new_command& one) {
     const auto& what = one.what.what;
     column[0].add(std::string_view(one.what.id.uuid()));
     column[1].add(std::string_view(what.project));
@@ -206,6 +206,7 @@ private:
     column[17].add(std::string_view(one.scope));
     column[18].add_number(one.key_revision);
     column[19].add(clean_spec_of(what, config_.audited.get()));
+    one.holder ? column[20].add(std::string_view(one.holder->uuid())) : column[20].add_null();
   }
 
   void add_row(std::array<array_literal, 16>& column, const completion& one) const {

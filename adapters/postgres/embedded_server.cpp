@@ -2,6 +2,7 @@
 
 #include "adapters/closed_directory.hpp"
 #include "adapters/crypto.hpp"
+#include "adapters/postgres/server_log.hpp"
 
 #include <pqxx/pqxx>
 
@@ -129,7 +130,7 @@ public:
   embedded(embedded_config config, account who, std::string bin, log& out)
       : config_(std::move(config)), who_(std::move(who)), bin_(std::move(bin)),
         cluster_(config_.data_dir + "/postgres"), socket_dir_(socket_dir_of(config_.data_dir)),
-        log_path_(config_.data_dir + "/postgres.log"), log_(out) {
+        log_path_(config_.data_dir + "/postgres.log"), log_(out), told_(log_path_, config_.hidden_by, out) {
   }
 
   ~embedded() override {
@@ -161,6 +162,8 @@ public:
         break; // it does not die, it does not answer
     }
     if (!up)
+      told_.finish();
+    if (!up)
       return failure{fault::unavailable, "PostgreSQL did not start; see " + log_path_};
     return make_database();
   }
@@ -175,11 +178,12 @@ public:
       thread_.join();
     }
     if (!alive())
-      return;
+      return told_.finish();
     ::kill(pid_, SIGINT);
     const auto until = std::chrono::steady_clock::now() + stop_limit;
     while (alive() && std::chrono::steady_clock::now() < until)
       ::poll(nullptr, 0, 20);
+    told_.finish();
     ::rmdir(socket_dir_.c_str()); // not while a socket is in it
     pid_ = 0;
   }
@@ -194,7 +198,10 @@ private:
     }
     if (auto made = make_socket_dir(); !made) // somebody may have cleared up meanwhile
       log_.error("PostgreSQL has no place for its socket", {{"error", made.error().message}});
-    pid_ = spawn({bin_ + "/postgres", "-D", cluster_, "-k", socket_dir_}, who_, log_path_);
+    // What was in a statement or a row stays out of its log.
+    pid_ = spawn({bin_ + "/postgres", "-D", cluster_, "-k", socket_dir_, "-c", "log_error_verbosity=terse", "-c",
+                  "log_min_error_statement=panic"},
+                 who_, log_path_);
   }
 
   result<done> make_socket_dir() const {
@@ -286,6 +293,7 @@ private:
   void look_after(const std::stop_token& stop) {
     while (!stop.stop_requested()) {
       ::poll(nullptr, 0, static_cast<int>(watch_interval.count()));
+      told_.look();
       const std::int64_t pid = pid_;
       if (stop.stop_requested() || alive())
         continue;
@@ -302,6 +310,7 @@ private:
   std::string socket_dir_;
   std::string log_path_;
   log& log_;
+  server_log told_;
   pid_t pid_ = 0;
   bool child_ = false;
   std::jthread thread_;

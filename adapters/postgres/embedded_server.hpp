@@ -3,9 +3,11 @@
 #pragma once
 
 #include "adapters/log.hpp"
+#include "adapters/redaction.hpp"
 #include "messages/values/result.hpp"
 
 #include <memory>
+#include <optional>
 #include <string>
 
 namespace rdev::postgres {
@@ -13,6 +15,7 @@ namespace rdev::postgres {
 struct embedded_config {
   std::string data_dir; // of rdev; the server's files are in <data_dir>/postgres
   std::string user;     // it runs as this user when we are root, since PostgreSQL refuses root
+  std::optional<redactor> hidden_by = std::nullopt; // takes secrets out of what of its log comes into ours
 };
 
 class embedded_server {

@@ -336,9 +336,9 @@ using operation_recipe = std::function<answer<operation>()>;
 
 struct api_request {
   request_context from;
-  secret credential;                  // the presented key, or empty
-  scope needed = scope::admin;        // of the route
-  std::optional<std::string> project; // `{id}` of a project route: checked against the key's binding
+  answer<secret> credential{secret()}; // the presented key, or empty; or what is wrong with how it was sent
+  scope needed = scope::admin;         // of the route
+  std::optional<std::string> project;  // `{id}` of a project route: checked against the key's binding
   std::optional<rdev::idempotency> idempotency;
   operation_recipe recipe;
 

@@ -137,6 +137,15 @@ problem of_end(timestamp at, timestamp now) {
   return at > now ? std::nullopt : problem("lies in the past: give a time to come (a key is ended by revoking it)");
 }
 
+problem of_lifetime(std::optional<timestamp> end, timestamp now, std::chrono::seconds most) {
+  if (most <= std::chrono::seconds::zero() || (end && *end <= now + most))
+    return std::nullopt;
+  constexpr std::int64_t day = 86400;
+  const auto length = most.count() % day == 0 ? std::to_string(most.count() / day) + " days"
+                                              : std::to_string(most.count()) + " seconds";
+  return "a key of this server lives no longer than " + length + " (keys.max_lifetime)";
+}
+
 problem of_overlap(std::chrono::seconds wanted) {
   return wanted <= longest_overlap ? std::nullopt : problem("must be at most 30d");
 }

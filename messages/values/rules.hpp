@@ -47,6 +47,8 @@ inline constexpr const char* two_ends = "give either expires_in or expires_at, n
 problem of_bound_key(const scopes& granted); // of a key that is bound to projects
 problem of_network(std::string_view text);
 problem of_end(timestamp at, timestamp now);
+// Of a key that ends at `end` (none: never); `most` = keys.max_lifetime, 0 = any.
+problem of_lifetime(std::optional<timestamp> end, timestamp now, std::chrono::seconds most);
 problem of_overlap(std::chrono::seconds wanted);
 
 } // namespace rdev::rules

@@ -395,6 +395,15 @@ TEST_F(Guessing, LocksAnAddressOutAfterTenMalformedOrUnknownKeys) {
   EXPECT_EQ(counts.count("locked_out"), 1);
 }
 
+TEST_F(Guessing, TellsWhatIsWrongWithHowAKeyWasSentUnlessTheAddressIsLockedOut) {
+  auto two = with(secret{}, "10.0.0.1");
+  two.credential = refusal{refusal_code::bad_request, "two keys", {}, {}};
+  for (int i = 0; i < 30; ++i)
+    EXPECT_EQ(ask<answer<principal>>(auth, two).reply().why().code, refusal_code::bad_request) << "no guess";
+  guess(10);
+  EXPECT_EQ(ask<answer<principal>>(auth, two).reply().why().code, refusal_code::too_many_requests);
+}
+
 TEST_F(Guessing, LetsAGoodKeyPassTheBanUnlessItIsStrict) {
   guess(10);
   EXPECT_TRUE(who_is(text.text, "10.0.0.1"));

@@ -54,7 +54,7 @@ protected:
     play<endpoints::actor>([this](const endpoints::request&) -> caf::result<answer<outcome>> {
       return step<answer<outcome>>("endpoints", answer<outcome>(outcome(page<webhook>{})));
     });
-    play<audit::actor>([this](const audit::record& row) { audited.push_back(row.what); });
+    play<refusals::actor>([this](const refusals::refused& row) { audited.push_back(row.what); });
   }
 
   // Stands for INGRESS.

@@ -49,10 +49,11 @@ protected:
     opened.key = key;
     return ask<answer<stream_news>>(streams, ingress::read_stream{opened, {1, 0}, wait});
   }
-  test::asked<answer<stream_news>> read_as(const command_id& holder) {
+  test::asked<answer<stream_news>> read_as(const command_id& holder, bool of_project = false) {
     stream_opened opened;
     opened.project = "demo";
-    opened.command = command;
+    if (!of_project)
+      opened.command = command;
     opened.key = key;
     opened.holder = holder;
     return ask<answer<stream_news>>(streams, ingress::read_stream{opened, {1, 0}, 10s});
@@ -93,20 +94,69 @@ TEST_F(Streams, ParksAReaderUntilTheCommandGrows) {
   EXPECT_TRUE(other.reply()->events);
 }
 
-TEST_F(Streams, AsksAtEachQuestionWhetherTheCommandWhoseCredentialItIsStillRuns) {
-  const auto holder = command_id::make();
+class StreamsOfACommand : public Streams {
+protected:
+  StreamsOfACommand() {
+    play_keys();
+  }
+  void play_keys() {
+    keys = play<api_keys::actor>([this](const api_keys::find& what) {
+      EXPECT_EQ(what.executions, std::vector{holder});
+      api_keys::found out;
+      if (runs)
+        out.executions.push_back({holder, "demo", {}});
+      return out;
+    });
+  }
+  static refusal_code refused(const test::asked<answer<stream_news>>& one) {
+    return one.reply() ? refusal_code::internal_error : one.reply().why().code;
+  }
+
+  const command_id holder = command_id::make(); // whose credential is shown
   bool runs = true;
-  play<api_keys::actor>([&](const api_keys::find& what) {
-    EXPECT_EQ(what.executions, std::vector{holder});
-    api_keys::found out;
-    if (runs)
-      out.executions.push_back({holder, "demo", {}});
-    return out;
-  });
+  api_keys::actor keys;
+};
+
+TEST_F(StreamsOfACommand, EndAtTheFirstQuestionAfterIt) {
   news = true;
   EXPECT_TRUE(read_as(holder).reply());
   runs = false;
-  EXPECT_EQ(read_as(holder).reply().why().code, refusal_code::unauthorized);
+  EXPECT_EQ(refused(read_as(holder)), refusal_code::unauthorized);
+}
+
+TEST_F(StreamsOfACommand, TellNothingThatComesAfterIt) {
+  const auto output = read_as(holder);
+  const auto of_project = read_as(holder, true);
+  runs = false;
+  grows();
+  EXPECT_EQ(refused(output), refusal_code::unauthorized);
+  project demo;
+  demo.id = "demo";
+  tell(streams, project_changed{demo});
+  EXPECT_EQ(refused(of_project), refusal_code::unauthorized);
+}
+
+TEST_F(StreamsOfACommand, TellOfItsProjectWhenTheStoreIsThereAgain) {
+  const auto of_project = read_as(holder, true);
+  kill(keys);
+  project demo;
+  demo.id = "demo";
+  tell(streams, project_changed{demo});
+  EXPECT_TRUE(of_project.open());
+  play_keys();
+  advance(1s);
+  ASSERT_FALSE(of_project.open());
+  ASSERT_TRUE(of_project.reply());
+  EXPECT_EQ(of_project.reply()->project_status->id, "demo");
+}
+
+TEST_F(StreamsOfACommand, TellOfItsProjectWhileItRuns) {
+  const auto of_project = read_as(holder, true);
+  project demo;
+  demo.id = "demo";
+  tell(streams, project_changed{demo});
+  ASSERT_TRUE(of_project.reply());
+  EXPECT_EQ(of_project.reply()->project_status->id, "demo");
 }
 
 TEST_F(Streams, SendsReadersOfAChangedKeyAwayAndOnlyThose) {

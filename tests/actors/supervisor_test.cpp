@@ -234,8 +234,19 @@ TEST_F(House, RecordsRefusalsAgainAfterTheDeathOfAudit) {
   }));
 }
 
+TEST_F(House, RecordsRefusalsAgainAfterTheDeathOfRefusals) {
+  kill_and_wait<refusals::actor>("refusals");
+  credential = secret("rdev_nonsense");
+  EXPECT_FALSE(perform(list_projects{}));
+  EXPECT_TRUE(eventually([&] {
+    const auto rows = world->audit_rows();
+    return std::any_of(rows.begin(), rows.end(), [](const auto& r) { return r.what.action == "request.refused"; });
+  }));
+}
+
 TEST_F(House, RecordsWhatIsSaidWhileItStops) {
   const auto record_keeper = peers.get<audit::actor>();
+  const auto counter = peers.get<refusals::actor>();
   const auto door = peers.get<ingress::actor>();
   std::promise<void> reached;
   std::promise<void> goes_on;
@@ -247,10 +258,12 @@ TEST_F(House, RecordsWhatIsSaidWhileItStops) {
   caf::anon_send(top, stop{});
   EXPECT_TRUE(ends(door));
   caf::anon_send(record_keeper, audit::record{{{}, "system", "said.last", "x", {}, "done", {}, {}, {}}});
+  caf::anon_send(counter, refusals::refused{{{}, "unknown", "request.refused", "late", {}, "refused", {}, {}, {}}});
   goes_on.set_value();
   EXPECT_TRUE(ends(record_keeper));
   const auto rows = world->audit_rows();
   EXPECT_TRUE(std::any_of(rows.begin(), rows.end(), [](const auto& r) { return r.what.action == "said.last"; }));
+  EXPECT_TRUE(std::any_of(rows.begin(), rows.end(), [](const auto& r) { return r.what.target == "late"; }));
 }
 
 TEST_F(House, BeatsAgainAfterTheDeathOfLeases) {

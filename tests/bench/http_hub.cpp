@@ -99,6 +99,8 @@ public:
     opened.from = start;
     done(api_reply{answer<outcome>(outcome(std::move(opened))), {}, {}});
   }
+  void note_refused(const request_context&, const refusal&) override {
+  }
   void next(const stream_opened&, event_position position, std::chrono::milliseconds,
             std::function<void(answer<stream_news>)> done) override {
     std::lock_guard guard(mutex_);

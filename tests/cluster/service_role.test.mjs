@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import path from 'node:path';
 import { after, before, test } from 'node:test';
 
-import { binDir, cleanEnv, mint, run, waitFor } from '../e2e/support.mjs';
+import { assertRefused, binDir, cleanEnv, mint, run, waitFor } from '../e2e/support.mjs';
 import { Cluster } from './cluster.mjs';
 
 let cluster;
@@ -59,6 +59,16 @@ test('the service does all its work under it', async () => {
   assert.equal(answer.code, 0, `${answer.stdout}${answer.stderr}`);
   const faults = node.logs().filter(({ error }) => /permission denied/.test(error ?? ''));
   assert.deepEqual(faults, []);
+});
+
+test('a right that it lacks is told at once as what it is, and nothing is done', async () => {
+  await cluster.database.sql('REVOKE INSERT ON api_keys FROM rdev_service');
+  const answer = await node.api('POST', '/keys', { name: 'not made', scopes: ['projects:read'] });
+  await cluster.database.sql('GRANT INSERT ON api_keys TO rdev_service');
+  assertRefused(answer, 503, 'SERVICE_UNAVAILABLE');
+  assert.ok(node.logs().some(({ msg, error }) => msg === 'fault' && /SQLSTATE 42501.*permission denied for table api_keys/.test(error)));
+  assert.equal(await cluster.database.sql("SELECT count(*) FROM api_keys WHERE name = 'not made'"), '0');
+  await mint(node, { name: 'made again', scopes: ['projects:read'] });
 });
 
 test('it cannot rewrite what is on record', async () => {

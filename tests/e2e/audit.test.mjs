@@ -221,6 +221,23 @@ test('what is on record when the last node ends is sealed and told by then', asy
   assert.equal(await sql(`SELECT (SELECT at FROM audit_seals WHERE seq = ${told.seq}) < (SELECT max(at) FROM audit_log WHERE action = 'node.start')`), 't');
 });
 
+test('what a key and a command were asked to be is on record', async () => {
+  const wish = { name: 'detailed', scopes: ['projects:execute'], expires_at: '2031-05-06T07:08:09Z', rate_limit: 50, concurrency_limit: 3, allowed_ips: ['127.0.0.0/8'] };
+  const { id } = await mint(server, wish);
+  const command = await server.submit('true', { priority: 'high', timeout_seconds: 77 });
+  await server.finished(command);
+  await allSealed();
+  const detailOf = async (action, target) => {
+    const { data } = await server.api('GET', `/audit?limit=200&action=${action}`);
+    return data.find((record) => record.target === target).detail;
+  };
+  const key = await detailOf('key.create', id);
+  assert.deepEqual([key.expires_at, key.rate_limit, key.concurrency_limit, key.allowed_ips, key.scopes],
+    ['2031-05-06T07:08:09.000000Z', 50, 3, ['127.0.0.0/8'], ['projects:execute']]);
+  const submit = await detailOf('command.submit', command);
+  assert.deepEqual([submit.type, submit.priority, submit.timeout_s], ['shell', 'high', 77]);
+});
+
 test('starts and ends of a node are on record, with the digest of its settings', async () => {
   const since = await sql("SELECT max(id::text) FROM audit_log WHERE action = 'node.start'");
   const rows = async () => JSON.parse(await sql(`SELECT json_agg(json_build_object('action', action, 'sum', detail->>'configuration_sha256', 'version', detail->>'version') ORDER BY id) FROM audit_log WHERE action LIKE 'node.%' AND id >= '${since}'`));

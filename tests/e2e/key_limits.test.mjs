@@ -142,6 +142,8 @@ test('no key lives longer than keys.max_lifetime', async () => {
       const [field] = Object.keys(wish);
       assert.deepEqual(fieldsOf(assertRefused(await server.api('POST', '/keys', { name: 'x', scopes: ['projects:read'], ...wish }), 400, 'BAD_REQUEST')), [field]);
     }
+    const all = await server.api('POST', '/keys', { name: 'x', scopes: ['projects:read'], expires_in: 'never', allowed_ips: ['nowhere'], rate_limit: -1 });
+    assert.deepEqual(fieldsOf(assertRefused(all, 400, 'BAD_REQUEST')).sort(), ['allowed_ips[0]', 'expires_in', 'rate_limit']);
     for (const wish of [{}, { expires_in: '30d' }, { expires_at: inDays(29) }]) {
       const { id, key } = await mint(server, { name: 'x', scopes: ['projects:read'], ...wish });
       assert.ok(Date.parse(key.expires_at) <= Date.now() + 30 * day, JSON.stringify(wish));

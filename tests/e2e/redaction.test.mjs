@@ -49,6 +49,23 @@ function assertNowhere(text, where) {
     for (const form of formsOf(secret)) assert.ok(!text.includes(form), `${what} is in ${where} as ${form}`);
 }
 
+test('a password in DATABASE_URL is shown nowhere when that is wrong, whole or in its parts', async () => {
+  for (const [url, password] of [
+    ['postgresql://rdev:of%2Dthe-database@[::1/rdev', 'of-the-database'],
+    ['postgresql://rdev:of%2Dthe-database@127.0.0.1:1/rdev', 'of-the-database'],
+    ["host=127.0.0.1 password='of the \\'database\\'' oops", "of the 'database'"],
+    ['host=127.0.0.1 password=of-the-database port=1', 'of-the-database'],
+  ]) {
+    const env = cleanEnv({ DATABASE_URL: url, RDEV_ADMIN_KEY: admin, RDEV_SECRETS_KEYS: `k1:${randomBytes(32).toString('base64')}`, RDEV_DATABASE_START_TIMEOUT: '1s', RDEV_SERVER_DATA_DIR: path.join(server.base, 'elsewhere') });
+    const ended = await run(path.join(binDir, 'rdev-api'), ['serve', '--listen', '127.0.0.1:0'], { env });
+    assert.notEqual(ended.code, 0);
+    const said = ended.stdout.toString() + ended.stderr.toString();
+    assert.ok(said.length > 20, 'it says what is wrong');
+    for (const one of [password, password.replace('-', '%2D'), password.replaceAll("'", "\\'"), url])
+      assert.ok(!said.includes(one), `${one} is in ${said}`);
+  }
+});
+
 // ---- requests that are refused, with a secret in them
 
 let refusals = 0;

@@ -298,7 +298,7 @@ export class Server {
       path.join(binDir, 'rdev-api'),
       ['serve', '--listen', this.listen, '--data-dir', this.dataDir, ...this.args],
       // Tests look for the record of each of their refusals, of which there are more than usual.
-      { env: cleanEnv({ RDEV_AUDIT_REFUSALS_PER_MINUTE: '20', ...this.env }), stdio: ['ignore', out, err], cwd: this.base },
+      { env: cleanEnv({ RDEV_AUDIT_REFUSALS_PER_MINUTE: '20', RDEV_AUDIT_STRANGERS_PER_SECOND: '1000000', ...this.env }), stdio: ['ignore', out, err], cwd: this.base },
     );
     fs.closeSync(out);
     fs.closeSync(err);

@@ -215,6 +215,8 @@ test('a body is refused with all that is wrong with it, and with what would be r
   const refused = assertRefused(await server.api('POST', '/webhooks', { url: 5, events: ['command.done', '*'], projects: [], ordered: 1, secret: 'mine' }), 400, 'BAD_REQUEST');
   assert.deepEqual(fieldsOf(refused).sort(), ['events[0]', 'ordered', 'projects', 'secret', 'url']);
   assert.match(refused.error.details.find(({ field }) => field === 'events[0]').problem, /command\.completed, .*command\.\*/);
+  const elsewhere = assertRefused(await server.api('POST', '/webhooks', { url: 'https://10.0.0.1/hook', events: ['command.done'], ordered: 1 }), 400, 'BAD_REQUEST');
+  assert.deepEqual(fieldsOf(elsewhere).sort(), ['events[0]', 'ordered', 'url'], 'also by what the settings say');
   for (const body of [{ url: 'https://example.com/' }, { events: ['*'] }, { url: 'https://example.com/', events: [] }, { url: `https://example.com/${'x'.repeat(2100)}`, events: ['*'] }])
     assertRefused(await server.api('POST', '/webhooks', body), 400, 'BAD_REQUEST');
 });

@@ -126,11 +126,11 @@ void webhook_body(std::string_view schema, const http::checked_body& body) {
     if (const auto made = http::replay_deliveries_from({}, body))
       known(std::get<replay_deliveries>(*made).which.events);
   } else if (schema == "WebhookChange") {
-    if (const auto made = http::change_webhook_from({}, body); made && std::get<change_webhook>(*made).what.events)
+    if (const auto made = http::change_webhook_from({}, body, {}); made && std::get<change_webhook>(*made).what.events)
       known(*std::get<change_webhook>(*made).what.events);
   } else if (schema != "WebhookRequest") {
     return;
-  } else if (const auto made = http::create_webhook_from(body)) {
+  } else if (const auto made = http::create_webhook_from(body, {})) {
     const auto& what = std::get<create_webhook>(*made).what;
     must(clean(what.url) && clean(what.description), "a NUL is refused");
     must(!what.projects || !what.projects->empty(), "who is bound is bound to something");
@@ -140,23 +140,23 @@ void webhook_body(std::string_view schema, const http::checked_body& body) {
 
 answer<operation> read_body(std::string_view schema, const http::checked_body& body) {
   if (schema == "ProjectRequest")
-    return http::create_project_from(body);
+    return http::create_project_from(body, {});
   if (schema == "KeyRequest")
-    return http::create_key_from(body, now_utc());
+    return http::create_key_from(body, now_utc(), {});
   if (schema == "KeyChange")
-    return http::change_key_from(key_id(), body, now_utc());
+    return http::change_key_from(key_id(), body, now_utc(), {});
   if (schema == "RotateRequest")
     return http::rotate_key_from(key_id(), body);
   if (schema == "WebhookRequest")
-    return http::create_webhook_from(body);
+    return http::create_webhook_from(body, {});
   if (schema == "WebhookChange")
-    return http::change_webhook_from({}, body);
+    return http::change_webhook_from({}, body, {});
   if (schema == "ReplayRequest")
     return http::replay_deliveries_from({}, body);
   const auto type = schema == "GitRequest"      ? command_type::git
                     : schema == "ClaudeRequest" ? command_type::claude
                                                 : command_type::shell;
-  return http::submit_from(type, "demo", body, std::chrono::hours(1));
+  return http::submit_from(type, "demo", body, {std::chrono::hours(1), {}, {}, {}});
 }
 
 void bodies(std::string_view input) {

@@ -50,6 +50,28 @@ TEST(RefusalSample, RecordsTheFirstFewOfAnAddressAndCountsTheRest) {
   EXPECT_TRUE(sample.admits(refused("10.0.0.1"), 1h + 60s, some_day)) << "a new minute";
 }
 
+TEST(RefusalSample, RecordsOnlySomeOfManyStrangersInASecondAndCountsTheRestByAddress) {
+  refusal_sample sample({.per_window = 5, .strangers_per_second = 10});
+  const auto known = key_id::make();
+  int recorded = 0;
+  for (int i = 0; i < 100; ++i) {
+    recorded += sample.admits(refused("10.0.0." + std::to_string(i)), 1h + i * 9ms, some_day) ? 1 : 0;
+    EXPECT_EQ(sample.admits(refused("10.0.1.1", "FORBIDDEN", known), 1h + i * 9ms, some_day), i < 5)
+        << "its key is good";
+  }
+  EXPECT_EQ(recorded, 10);
+  EXPECT_TRUE(sample.admits(refused("10.0.0.99"), 1h + 1s, some_day)) << "the next second";
+  int counted = 0;
+  int rows = 0;
+  for (const auto& one : sample.take_all())
+    if (!one.actor) {
+      ++rows;
+      counted += std::stoi(one.detail.at("count"));
+    }
+  EXPECT_EQ(counted, 90) << "none is lost";
+  EXPECT_EQ(rows, 90) << "each of its address";
+}
+
 TEST(RefusalSample, TakesA64OfIPv6ForOneAddress) {
   refusal_sample sample({.per_window = 1});
   EXPECT_TRUE(sample.admits(refused("2001:db8::1"), 1h, some_day));
@@ -86,6 +108,19 @@ TEST(RefusalSample, WhatIsTooMuchIsCountedTogether) {
   EXPECT_FALSE(sample.next_end());
 }
 
+TEST(RefusalSample, StrangersDoNotHideWhoHasAKey) {
+  refusal_sample sample({.per_window = 1, .most_tracked = 2});
+  for (int i = 0; i < 50; ++i)
+    sample.admits(refused("10.0.0." + std::to_string(i)), 1h, some_day);
+  const auto key = key_id::make();
+  EXPECT_TRUE(sample.admits(refused("10.0.9.9", "FORBIDDEN", key), 1h, some_day));
+  EXPECT_FALSE(sample.admits(refused("10.0.9.9", "FORBIDDEN", key), 1h, some_day));
+  int told = 0;
+  for (const auto& one : sample.take_all())
+    told += one.actor == key && one.detail.at("count") == "1" ? 1 : 0;
+  EXPECT_EQ(told, 1);
+}
+
 TEST(RefusalSample, AnAddressThatCannotBeReadHasAPlaceToo) {
   refusal_sample sample({.per_window = 1});
   EXPECT_TRUE(sample.admits(refused(""), 1h, some_day));
@@ -98,7 +133,9 @@ TEST(RefusalSample, LosesNoneAndCountsNoneTwice) {
   test::seeded random(20'261'128);
   for (int round = 0; round < 20; ++round) {
     SCOPED_TRACE(round);
-    refusal_sample sample({.per_window = 1 + static_cast<int>(random.below(4)), .most_tracked = 1 + random.below(40)});
+    refusal_sample sample({.per_window = 1 + static_cast<int>(random.below(4)),
+                           .strangers_per_second = 1 + static_cast<int>(random.below(30)),
+                           .most_tracked = 1 + random.below(40)});
     std::map<std::string, std::int64_t> came;
     std::map<std::string, std::int64_t> told;
     const auto tell = [&](const std::vector<audit_record>& rows) {

@@ -30,7 +30,7 @@ answer<operation> submitted_by(command_type type, std::string_view text) {
                          : type == command_type::git ? "GitRequest"
                                                      : "ClaudeRequest",
                          text);
-  return body ? submit_from(type, "demo", std::move(*body), 3600s) : answer<operation>(body.why());
+  return body ? submit_from(type, "demo", std::move(*body), {3600s, {}, {}, {}}) : answer<operation>(body.why());
 }
 
 submission good(command_type type, std::string_view text) {
@@ -190,7 +190,7 @@ TEST(ClaudeBody, IsAPrompt) {
 
 answer<operation> project_from(std::string_view text) {
   auto body = parse_body("ProjectRequest", text);
-  return body ? create_project_from(std::move(*body)) : answer<operation>(body.why());
+  return body ? create_project_from(std::move(*body), {}) : answer<operation>(body.why());
 }
 
 TEST(ProjectBody, IsAnIdAndLabels) {
@@ -218,12 +218,12 @@ const auto now = *from_rfc3339("2029-01-31T12:00:00Z");
 
 answer<operation> key_from(std::string_view text) {
   auto body = parse_body("KeyRequest", text);
-  return body ? create_key_from(std::move(*body), now) : answer<operation>(body.why());
+  return body ? create_key_from(std::move(*body), now, {}) : answer<operation>(body.why());
 }
 
 answer<operation> key_change_from(std::string_view text) {
   auto body = parse_body("KeyChange", text);
-  return body ? change_key_from({}, std::move(*body), now) : answer<operation>(body.why());
+  return body ? change_key_from({}, std::move(*body), now, {}) : answer<operation>(body.why());
 }
 
 TEST(KeyBody, CarriesEveryRestriction) {

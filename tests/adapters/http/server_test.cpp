@@ -68,6 +68,14 @@ public:
       return;
     done({answer<outcome>(away()), {}, {}});
   }
+  void note_refused(const request_context& from, const refusal& why) override {
+    std::lock_guard guard(mutex_);
+    noted_.push_back(from.method + " " + from.path + " " + std::string(name_of(why.code)));
+  }
+  std::vector<std::string> noted() {
+    std::lock_guard guard(mutex_);
+    return noted_;
+  }
   void next(const stream_opened&, event_position, std::chrono::milliseconds,
             std::function<void(answer<stream_news>)> done) override {
     if (!hold(listeners_, done))
@@ -183,6 +191,7 @@ private:
   std::condition_variable changed_;
   bool closed_ = false;
   std::deque<question> questions_;
+  std::vector<std::string> noted_;
   std::deque<reader> readers_;
   std::deque<listener> listeners_;
 };
@@ -726,6 +735,35 @@ TEST_F(HttpServer, ClosesAConnectionThatIsIdleForLong) {
   EXPECT_EQ(counters.started.load(), 0);
 }
 
+TEST_F(HttpServer, HidesASecretInAPathBeforeThatIsCut) {
+  auto by = *redactor::make({});
+  const auto hidden = by.hide(secret("swordfish-and-chips"));
+  start({}, {{}, 15s, std::make_shared<const server_rules>(), by});
+  for (const std::size_t ahead : {493U, 497U, 500U, 505U}) { // the cut is at 512 bytes, within it
+    const auto lines_before = journal.lines(0).size();
+    connect()->send(get("/" + std::string(ahead, 'x') + "swordfish-and-chips" + std::string(100, 'y')));
+    const auto path = journal.lines(lines_before + 1).back().at("path");
+    EXPECT_LE(path.size(), 512U);
+    EXPECT_EQ(path.find('s'), std::string::npos) << path;
+  }
+}
+
+TEST_F(HttpServer, TellsTheHouseWhatItHasRefusedWithoutIt) {
+  start();
+  const auto c = connect();
+  c->send(get("/nowhere"));
+  EXPECT_EQ(c->read().status, 404);
+  c->send("DELETE /queue HTTP/1.1\r\nHost: x\r\n\r\n");
+  EXPECT_EQ(c->read().status, 405);
+  c->send("GET /%zz HTTP/1.1\r\nHost: x\r\n\r\n");
+  EXPECT_EQ(c->read().status, 400);
+  c->send("GET /queue HTTP/1.1\r\n\r\n"); // without a Host
+  EXPECT_EQ(c->read().status, 400);
+  EXPECT_THAT(house.noted(), testing::ElementsAre("GET /nowhere NOT_FOUND", "DELETE /queue METHOD_NOT_ALLOWED",
+                                                  "GET /%zz BAD_REQUEST", "GET /queue BAD_REQUEST"));
+  EXPECT_EQ(house.performed.load(), 0);
+}
+
 // ---- clients that go
 
 TEST_F(HttpServer, FinishesARequestWhoseClientHasGone) {
@@ -883,9 +921,7 @@ TEST_F(HttpServer, ShowsThatASilentStreamLives) {
     opened.from = {seq_running, 0};
     return api_reply{answer<outcome>(outcome(std::move(opened))), {}, {}};
   };
-  handler_config how;
-  how.heartbeat = 2ms;
-  start({}, std::move(how));
+  start({}, {{}, 2ms, std::make_shared<const server_rules>(), std::nullopt});
   const auto c = connect();
   c->send(get("/projects/demo/events", "stream"));
   EXPECT_EQ(c->read(true).field("Content-Type"), "text/event-stream");

@@ -35,6 +35,8 @@ public:
   void perform(api_request, std::function<void(api_reply)> done) override {
     done({answer<outcome>(refusal{}), {}, {}});
   }
+  void note_refused(const request_context&, const refusal&) override {
+  }
   void next(const stream_opened& opened, event_position position, std::chrono::milliseconds wait,
             std::function<void(answer<stream_news>)> done) override {
     if (at_once)

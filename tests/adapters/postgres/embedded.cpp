@@ -1,6 +1,7 @@
 // The private PostgreSQL of a data dir: made, adopted, recovered, started again, and refused with a remedy.
 #include "adapters/postgres/embedded_server.hpp"
 #include "tests/support/test_database.hpp"
+#include "tests/support/watched.hpp"
 
 #include <gtest/gtest.h>
 #include <poll.h>
@@ -73,6 +74,23 @@ TEST_F(EmbeddedServer, IsMadeAtTheFirstStartAndKeepsItsDataOverARestart) {
   server = started(dir);
   ASSERT_TRUE(server);
   EXPECT_EQ(ask(dir, "SELECT x FROM t"), "42");
+}
+
+TEST_F(EmbeddedServer, BringsItsLogIntoOursWithoutSecretsStatementsAndRows) {
+  watched_log lines;
+  auto hides = *redactor::make({});
+  const auto hidden = hides.hide(secret("swordfish-and-chips"));
+  auto server = start_embedded({dir, database_user, hides}, lines);
+  ASSERT_TRUE(server);
+  ask(dir, "CREATE TABLE kept (x text PRIMARY KEY)");
+  ask(dir, "SELECT 'swordfish-and-chips'::int");
+  ask(dir, "INSERT INTO kept VALUES ('what-a-row-says'), ('what-a-row-says')");
+  EXPECT_TRUE(comes_true([&] { return lines.says("duplicate key value violates unique constraint"); }));
+  EXPECT_TRUE(lines.says("invalid input syntax for type integer: \"[redacted]\""));
+  server->reset();
+  EXPECT_TRUE(lines.says("database system is shut down")) << "to its end";
+  for (const auto* hid : {"swordfish", "what-a-row-says", "INSERT INTO"})
+    EXPECT_FALSE(lines.says(hid)) << hid;
 }
 
 TEST_F(EmbeddedServer, IsForItsUserAndRootAlone) {

@@ -125,6 +125,20 @@ TEST(Partitions, AreDroppedBehindTheirRetentionAndNotBefore) {
   EXPECT_TRUE(there("audit_log", 95)) << "who seals the records removes them";
 }
 
+TEST(Partitions, UpkeepRemembersBansForAsLongAsTheSettingSays) {
+  const test_database db;
+  db.run("INSERT INTO ban (id, network, since, until, strikes, failures) "
+         "SELECT gen_random_uuid(), ('10.0.0.' || hours)::cidr, now() - interval '100 hours', "
+         "now() - hours * interval '1 hour', 1, 10 FROM unnest(ARRAY[20, 50, 80]) AS hours");
+  auto config = db.stores();
+  config.ban_memory = std::chrono::hours(72);
+  ASSERT_TRUE(postgres::make_lease_store(config)->upkeep());
+  EXPECT_EQ(db.one("SELECT string_agg(host(network), ' ' ORDER BY network) FROM ban"), "10.0.0.20 10.0.0.50");
+  config.ban_memory = std::chrono::hours(24);
+  ASSERT_TRUE(postgres::make_lease_store(config)->upkeep());
+  EXPECT_EQ(db.one("SELECT string_agg(host(network), ' ') FROM ban"), "10.0.0.20");
+}
+
 TEST(Partitions, UpkeepPurgesOldIdempotencyRecordsAndDeadNodes) {
   const test_database db;
   const auto leases = postgres::make_lease_store(db.stores());

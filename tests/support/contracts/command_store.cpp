@@ -354,6 +354,29 @@ TEST_P(CommandStore, ARepeatIsAnsweredAlsoWhenTheKeyIsFull) {
       << "what was refused is not remembered";
 }
 
+TEST_P(CommandStore, WhatIsSubmittedByACommandIsWrittenOnlyWhileThatRuns) {
+  const auto by = [&](const command_id& holder) {
+    auto c = a_command();
+    c.holder = holder;
+    return c;
+  };
+  using v = submit_verdict;
+  const auto verdicts = [&](const std::vector<new_command>& batch) {
+    std::vector<submit_verdict> out;
+    for (const auto& one : value_of(commands->submit(batch)))
+      out.push_back(one.verdict);
+    return out;
+  };
+  const auto queued = submitted();
+  EXPECT_EQ(verdicts({by(queued)}), std::vector{v::key_changed}) << "it does not run yet";
+  const auto running = claimed().at(0);
+  ASSERT_EQ(running.what.id, queued);
+  EXPECT_EQ(verdicts({by(queued), by(command_id::make()), a_command(), by(queued)}),
+            (std::vector{v::created, v::key_changed, v::created, v::created}));
+  ASSERT_TRUE(completed(running));
+  EXPECT_EQ(verdicts({by(queued), a_command()}), (std::vector{v::key_changed, v::created}));
+}
+
 TEST_P(CommandStore, TwinsInOneBatchTakeOnePlace) {
   key.concurrency_limit = 2;
   ASSERT_EQ(value_of(keys->change(key, writer())).verdict, change_verdict::changed);
