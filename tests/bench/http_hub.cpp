@@ -368,7 +368,7 @@ int run_server(int in, int out) {
   house rdev;
   no_log quiet;
   no_metrics uncounted;
-  http::request_handler handler(rdev, quiet, uncounted, {{}, std::chrono::hours(1), std::chrono::hours(1)});
+  http::request_handler handler(rdev, quiet, uncounted, {{}, std::chrono::hours(1)});
   http::server_config config;
   config.listen = "127.0.0.1:0";
   config.threads = 1;
