@@ -96,8 +96,11 @@ private:
     source key{address ? std::optional(client_network(*address)) : std::nullopt, refused.actor};
     if (windows_.contains(key))
       return key;
-    if (windows_.size() >= rules_.most_tracked) // who has a key is told by it all the same, up to as many again
-      key = {{}, windows_.size() < 2 * rules_.most_tracked ? refused.actor : std::nullopt};
+    if (windows_.size() >= rules_.most_tracked) { // who has a key is told by it all the same, up to as many again
+      key.from.reset();
+      if (windows_.size() >= 2 * rules_.most_tracked && !windows_.contains(key))
+        key.actor.reset();
+    }
     if (!windows_.contains(key)) {
       windows_.try_emplace(key);
       ends_.emplace_back(now + rules_.window, key);

@@ -5,8 +5,11 @@
 #include <gtest/gtest.h>
 
 #include <map>
+#include <optional>
 #include <string>
 #include <tuple>
+#include <utility>
+#include <vector>
 
 namespace rdev {
 namespace {
@@ -128,27 +131,29 @@ TEST(RefusalSample, AnAddressThatCannotBeReadHasAPlaceToo) {
   EXPECT_EQ(sample.take_all().at(0).from.client_ip, "");
 }
 
-// Whatever comes, from wherever: records and counts together are exact, for each reason.
+// Whatever comes, from wherever: records and counts together are exact, for each reason and each key.
 TEST(RefusalSample, LosesNoneAndCountsNoneTwice) {
   test::seeded random(20'261'128);
+  const std::vector<std::optional<key_id>> actors{{}, {}, {}, key_id::make(), key_id::make(), key_id::make()};
   for (int round = 0; round < 20; ++round) {
     SCOPED_TRACE(round);
     refusal_sample sample({.per_window = 1 + static_cast<int>(random.below(4)),
                            .strangers_per_second = 1 + static_cast<int>(random.below(30)),
-                           .most_tracked = 1 + random.below(40)});
-    std::map<std::string, std::int64_t> came;
-    std::map<std::string, std::int64_t> told;
+                           .most_tracked = 4 + random.below(40)}); // three keys have a place whatever strangers do
+    std::map<std::pair<std::string, std::optional<key_id>>, std::int64_t> came;
+    std::map<std::pair<std::string, std::optional<key_id>>, std::int64_t> told;
     const auto tell = [&](const std::vector<audit_record>& rows) {
       for (const auto& row : rows)
-        told[row.reason] += std::stoll(row.detail.at("count"));
+        told[{row.reason, row.actor}] += std::stoll(row.detail.at("count"));
     };
     auto now = refusal_sample::time(1h);
     for (int i = 0; i < 5000; ++i) {
       now += std::chrono::milliseconds(random.below(100));
       const auto reason = "R" + std::to_string(random.below(3));
-      ++came[reason];
-      if (sample.admits(refused("10.0.0." + std::to_string(random.below(60)), reason), now, some_day))
-        ++told[reason];
+      const auto actor = actors[random.below(actors.size())];
+      ++came[{reason, actor}];
+      if (sample.admits(refused("10.0.0." + std::to_string(random.below(60)), reason, actor), now, some_day))
+        ++told[{reason, actor}];
       if (random.one_in(10))
         tell(sample.take_ended(now));
     }
