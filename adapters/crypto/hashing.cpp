@@ -79,13 +79,10 @@ digest256 hmac_sha256(std::string_view key, std::string_view bytes) {
 }
 
 std::string to_hex(const digest256& d) {
-  constexpr std::string_view hex = "0123456789abcdef";
   std::string out;
   out.reserve(2 * d.size());
-  for (const auto b : d) {
-    out += hex[b >> 4U];
-    out += hex[b & 15U];
-  }
+  for (const auto b : d)
+    add_hex(out, b);
   return out;
 }
 

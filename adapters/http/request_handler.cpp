@@ -1,6 +1,7 @@
 #include "adapters/http/request_handler.hpp"
 
 #include "adapters/crypto.hpp"
+#include "adapters/http/asker.hpp"
 #include "adapters/http/bodies.hpp"
 #include "adapters/http/byte_feed.hpp"
 #include "adapters/http/docs_page.hpp"
@@ -18,46 +19,7 @@ namespace {
 
 using clock = std::chrono::steady_clock;
 
-constexpr std::size_t longest_logged_path = 512;
 constexpr const char* unmatched = "unmatched";
-constexpr const char* given_differently = "is given more than once, and differently";
-
-bool good_request_id(std::string_view text) {
-  return !text.empty() && text.size() <= 64 && std::all_of(text.begin(), text.end(), [](unsigned char c) {
-    return std::isalnum(c) != 0 || c == '.' || c == '_' || c == '-';
-  });
-}
-
-bool lower_hex(std::string_view text) {
-  return std::all_of(text.begin(), text.end(), [](char c) { return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'f'); });
-}
-
-// 16 random bytes in hexadecimal. Taken out of a store: they are nobody's secret, and each request has some.
-std::string fresh_trace_id() {
-  constexpr std::size_t size = 16;
-  thread_local std::string store;
-  if (store.size() < size)
-    store = random_bytes(256 * size);
-  constexpr std::string_view digits = "0123456789abcdef";
-  std::string out;
-  out.reserve(2 * size);
-  for (const char c : std::string_view(store).substr(store.size() - size)) {
-    const auto byte = static_cast<unsigned char>(c);
-    out += digits[byte >> 4U];
-    out += digits[byte & 15U];
-  }
-  store.resize(store.size() - size);
-  return out;
-}
-
-// The trace id of a `traceparent` (W3C Trace Context, version 00), or a fresh one.
-std::string trace_id_of(std::string_view traceparent) {
-  if (traceparent.size() >= 55 && traceparent.starts_with("00-") && traceparent[35] == '-' &&
-      lower_hex(traceparent.substr(3, 32)) &&
-      traceparent.substr(3, 32).find_first_not_of('0') != std::string_view::npos)
-    return std::string(traceparent.substr(3, 32));
-  return fresh_trace_id();
-}
 
 bool is_json(std::string_view content_type) {
   auto type = std::string(content_type.substr(0, content_type.find(';')));
@@ -66,21 +28,6 @@ bool is_json(std::string_view content_type) {
   std::transform(type.begin(), type.end(), type.begin(),
                  [](unsigned char c) { return static_cast<char>(std::tolower(c)); });
   return type == "application/json";
-}
-
-// For logs, counters and the audit log: at most 512 bytes, valid UTF-8, no control characters.
-std::string shown(std::string text) {
-  text.resize(std::min(text.size(), longest_logged_path));
-  while (!text.empty() && !valid_utf8(text) && (static_cast<unsigned char>(text.back()) & 0x80U) != 0 &&
-         text.size() + 4 > longest_logged_path)
-    text.pop_back(); // cut in the middle of a character
-  const bool good = valid_utf8(text);
-  for (char& c : text) {
-    const auto byte = static_cast<unsigned char>(c);
-    if (byte < 32 || byte == 127 || (byte >= 128 && !good))
-      c = '?';
-  }
-  return text;
 }
 
 // A client may invent methods; a counter may not have a label for each.
@@ -93,30 +40,6 @@ std::string_view method_label(std::string_view method) {
 
 bool visible_ascii(std::string_view text) {
   return std::all_of(text.begin(), text.end(), [](char c) { return c >= 33 && c <= 126; });
-}
-
-std::string_view bearer_of(std::string_view authorization) {
-  constexpr std::string_view scheme = "bearer ";
-  const bool fits = authorization.size() > scheme.size() &&
-                    std::equal(scheme.begin(), scheme.end(), authorization.begin(),
-                               [](char a, char b) { return a == std::tolower(static_cast<unsigned char>(b)); });
-  if (!fits)
-    return {};
-  const auto first = authorization.find_first_not_of(' ', scheme.size());
-  return first == std::string_view::npos ? std::string_view{} : authorization.substr(first);
-}
-
-// The key of a request, or empty; the refusal when two are sent that differ.
-answer<secret> credential_of(const request& asked) {
-  const auto key = asked.field("x-api-key");
-  const auto bearer = bearer_of(asked.field("authorization"));
-  if (!asked.agrees("x-api-key"))
-    return bad_request("X-API-Key", given_differently);
-  if (!asked.agrees("authorization"))
-    return bad_request("Authorization", given_differently);
-  if (!key.empty() && !bearer.empty() && key != bearer)
-    return bad_request("Authorization", "differs from X-API-Key: send one of them");
-  return secret(std::string(key.empty() ? bearer : key));
 }
 
 std::string whole_seconds(std::chrono::milliseconds d) {
@@ -205,16 +128,7 @@ request_handler::request_handler(api& house, log& out, metrics& counters, handle
 
 request_handler::under_way request_handler::take_in(const request& asked, const ip_address& peer) const {
   auto x = std::make_shared<exchange>();
-  const auto wished = asked.field("x-request-id");
-  x->from.request_id = good_request_id(wished) ? std::string(wished) : request_id::make().text();
-  x->from.trace_id = trace_id_of(asked.field("traceparent"));
-  x->from.client_ip = client_address(peer, asked.joined("x-forwarded-for"), config_.trusted_proxies).text();
-  x->from.method = asked.method;
-  auto path = percent_decoded(asked.path(), false).value_or(std::string(asked.path()));
-  if (path.size() > longest_logged_path && config_.hidden_by) // the beginning of a secret is not known for one any more
-    if (auto clean = config_.hidden_by->redact(path))
-      path = std::move(clean->text);
-  x->from.path = shown(std::move(path));
+  x->from = context_of(asked, peer, config_.trusted_proxies, config_.hidden_by);
   return x;
 }
 

@@ -1,5 +1,6 @@
 // RFC 8785: one text for one value, whoever writes it.
 #include "adapters/json/node.hpp"
+#include "messages/values/hex.hpp"
 
 #include <algorithm>
 #include <array>
@@ -45,7 +46,6 @@ constexpr auto is_special = [] {
 }();
 
 void write_string(std::string& out, std::string_view s) {
-  constexpr std::string_view digits = "0123456789abcdef";
   out += '"';
   std::size_t plain = 0; // from here on nothing has been written
   for (std::size_t i = 0; i < s.size(); ++i) {
@@ -78,8 +78,7 @@ void write_string(std::string& out, std::string_view s) {
       break;
     default:
       out += "\\u00";
-      out += digits[u >> 4U];
-      out += digits[u & 0xfU];
+      add_hex(out, u);
     }
   }
   out.append(s, plain).append(1, '"');

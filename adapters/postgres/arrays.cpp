@@ -1,25 +1,10 @@
 #include "adapters/postgres/arrays.hpp"
 
-#include <array>
+#include "messages/values/hex.hpp"
+
 #include <cstdint>
 
 namespace rdev::postgres {
-
-namespace {
-
-constexpr std::array<std::uint8_t, 256> make_nibbles() {
-  std::array<std::uint8_t, 256> out{};
-  for (std::uint8_t i = 0; i < 10; ++i)
-    out[static_cast<std::size_t>('0') + i] = i;
-  for (std::uint8_t i = 0; i < 6; ++i) {
-    out[static_cast<std::size_t>('a') + i] = static_cast<std::uint8_t>(10 + i);
-    out[static_cast<std::size_t>('A') + i] = static_cast<std::uint8_t>(10 + i);
-  }
-  return out;
-}
-constexpr auto nibbles = make_nibbles();
-
-} // namespace
 
 void array_literal::separate() {
   if (out_.size() > 1)
@@ -94,14 +79,10 @@ std::vector<std::string> elements_of(std::string_view literal) {
 }
 
 std::string bytea_hex(std::string_view bytes) {
-  constexpr std::string_view hex = "0123456789abcdef";
   std::string out = "\\x";
   out.reserve(2 + 2 * bytes.size());
-  for (const char c : bytes) {
-    const auto b = static_cast<std::uint8_t>(c);
-    out += hex[b >> 4U];
-    out += hex[b & 15U];
-  }
+  for (const char c : bytes)
+    add_hex(out, static_cast<std::uint8_t>(c));
   return out;
 }
 
@@ -111,8 +92,7 @@ std::string bytes_of_hex(std::string_view text) {
   text.remove_prefix(2);
   std::string out(text.size() / 2, '\0');
   for (std::size_t i = 0; i < out.size(); ++i)
-    out[i] = static_cast<char>(nibbles[static_cast<std::uint8_t>(text[2 * i])] << 4 |
-                               nibbles[static_cast<std::uint8_t>(text[2 * i + 1])]);
+    out[i] = static_cast<char>(16 * hex_digit(text[2 * i]) + hex_digit(text[2 * i + 1])); // it writes digits only
   return out;
 }
 

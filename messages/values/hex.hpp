@@ -1,9 +1,11 @@
-// The value of a hexadecimal digit, by table: a record of the audit log is read back with some hundreds of them.
+// Hexadecimal digits. They are read by table: a record of the audit log is read back with some hundreds of them.
 #pragma once
 
 #include <array>
 #include <cstddef>
 #include <cstdint>
+#include <string>
+#include <string_view>
 
 namespace rdev {
 
@@ -24,6 +26,13 @@ constexpr int hex_digit(char c) {
 
 constexpr int lower_hex_digit(char c) {
   return c >= 'A' && c <= 'F' ? -1 : hex_digit(c);
+}
+
+// Two lower-case digits.
+inline void add_hex(std::string& to, std::uint8_t byte) {
+  constexpr std::string_view digits = "0123456789abcdef";
+  to += digits[byte >> 4U];
+  to += digits[byte & 15U];
 }
 
 } // namespace rdev

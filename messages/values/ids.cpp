@@ -113,14 +113,12 @@ std::optional<uuid_bytes> from_base32(std::string_view text) {
 }
 
 std::string to_uuid_text(const uuid_bytes& bytes) {
-  constexpr std::string_view hex = "0123456789abcdef";
   std::string out;
   out.reserve(36);
   for (std::size_t i = 0; i < bytes.size(); ++i) {
     if (i == 4 || i == 6 || i == 8 || i == 10)
       out += '-';
-    out += hex[bytes[i] >> 4U];
-    out += hex[bytes[i] & 15U];
+    add_hex(out, bytes[i]);
   }
   return out;
 }
