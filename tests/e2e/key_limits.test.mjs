@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import { randomBytes } from 'node:crypto';
 import { after, before, test } from 'node:test';
 import { Cluster } from '../cluster/cluster.mjs';
-import { Server, assertRefused, fieldsOf, mint, waitFor, wrongSecretOf } from './support.mjs';
+import { Server, assertRefused, assertTimes, fieldsOf, mint, waitFor, wrongSecretOf } from './support.mjs';
 
 const day = 86_400_000;
 const env = { RDEV_LIMITS_RPS: '0', RDEV_LIMITS_UNAUTHENTICATED_RPS: '0', RDEV_HTTP_TRUSTED_PROXIES: '127.0.0.1' };
@@ -272,6 +272,7 @@ test('the end of a key is announced 14, 7 and 1 days ahead, each once', async ()
   await server.stop();
   await server.start();
   await waitFor('it is told again', async () => (await told()) === 'ending 14,ending 7,ending 1,ending 14');
+  await assertTimes(server, ['key.expiring.expires_at', 'key.create.expires_at', 'key.change.expires_at']);
 });
 
 test('a key that turns up in another network is worth an event, an audit row and a count, and is let in', async () => {

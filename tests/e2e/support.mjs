@@ -589,6 +589,17 @@ export function assertRefused(answer, status, code) {
 
 export const fieldsOf = (answer) => (answer.error.details ?? []).map((problem) => problem.field);
 
+// Whatever events and audit rows tell of times is in RFC 3339, in UTC; each of `members` ('action.member') tells some.
+export async function assertTimes(server, members) {
+  const rows = JSON.parse(await server.psql(`
+    WITH told (what, how) AS (SELECT event, data FROM event UNION ALL SELECT action, detail FROM audit_log),
+         text (member, said) AS (SELECT what || '.' || key, value #>> '{}' FROM told, jsonb_each(how))
+    SELECT coalesce(json_agg(DISTINCT jsonb_build_array(member, said)), '[]') FROM text WHERE said ~ '^[0-9]{4}-[0-9]{2}-[0-9]{2}[ T]'`));
+  for (const [member, said] of rows) assert.match(said, /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z$/, member);
+  const told = new Set(rows.map(([member]) => member));
+  assert.deepEqual(members.filter((member) => !told.has(member)), []);
+}
+
 // Makes a key and gives {id, secret, key}.
 export async function mint(server, what, headers) {
   const answer = await server.api('POST', '/keys', what, headers);

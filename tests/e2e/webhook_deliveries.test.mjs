@@ -3,7 +3,7 @@
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
 import { Receiver, open, verified } from './endpoint.mjs';
-import { Server, assertRefused, fieldsOf, mint, waitFor } from './support.mjs';
+import { Server, assertRefused, assertTimes, fieldsOf, mint, waitFor } from './support.mjs';
 
 let server; // patient
 let brief; // gives up after two attempts, and on answers after two seconds
@@ -236,6 +236,7 @@ test('what failed is replayed by filter', async () => {
   assert.deepEqual(await replay({ status: 'delivered', events: ['key.created'] }), { deliveries: 2 });
   await waitFor('they come once more', () => endpoint.calls.length === before + 5);
   assert.equal(new Set(idsOf(endpoint.calls)).size, 3);
+  await assertTimes(brief, ['webhook.redeliver.from', 'webhook.redeliver.to']);
 });
 
 test('deliveries are listed by what is asked for, in pages, newest first', async () => {

@@ -5,7 +5,7 @@ import net from 'node:net';
 import os from 'node:os';
 import { after, before, test } from 'node:test';
 import { Receiver, assertNotVerified, open, verified } from './endpoint.mjs';
-import { Server, assertRefused, fieldsOf, mint, waitFor } from './support.mjs';
+import { Server, assertRefused, assertTimes, fieldsOf, mint, waitFor } from './support.mjs';
 
 let server;
 let receiver;
@@ -101,6 +101,7 @@ test('during a rotation both secrets verify, after it only the new one', async (
   const signatures = (call) => call.headers['webhook-signature'].split(' ').length;
   const second = await rotate({});
   assert.notEqual(second, endpoint.plain);
+  await assertTimes(server, ['webhook.rotate_secret.former_until']);
   const both = await waitFor('two signatures', async () => {
     const call = await pinged();
     return signatures(call) === 2 && call;
