@@ -212,14 +212,23 @@ result<done> settle_admin(const house& h, const settings& s) {
 }
 
 // Starts and ends of a node are on record like what is done on it; without its record a node does not serve.
-result<done> record_node(const house& h, const settings& s, const char* action) {
-  audit_record row;
+new_audit_record record_of_node(const house& h, const settings& s, const char* action) {
+  new_audit_record out{audit_id::make(), {}};
+  auto& row = out.what;
   row.actor_name = "system";
   row.action = action;
   row.target = h.self.id.uuid();
   row.outcome = "done";
   row.detail = {{"name", h.self.name}, {"version", version}, {"configuration_sha256", to_hex(sha256(s.effective))}};
-  return postgres::make_audit_log(h.stores)->append(std::span(&row, 1));
+  return out;
+}
+
+// May be repeated: it is there once.
+result<done> put_on_record(const house& h, const new_audit_record& what) {
+  auto written = postgres::make_audit_log(h.stores)->append(std::span(&what, 1));
+  if (!written && written.error().code == fault::unknown_outcome)
+    return failure{fault::unavailable, std::move(written.error().message)};
+  return written;
 }
 
 std::string own_folder() {
@@ -345,12 +354,12 @@ supervisor::parts parts_of(const house& h, const settings& s) {
   out.webhooks.courier.retries = retry_schedule(s.webhooks.retries);
   out.webhooks.courier.limits.slow = s.webhooks.timeout;
   const auto stores = h.stores;
-  out.make_key_store = [stores] { return postgres::make_key_store(stores); };
+  out.make_key_store = [stores] { return failpoint::around(postgres::make_key_store(stores)); };
   out.make_command_store = [stores] { return failpoint::around(postgres::make_command_store(stores)); };
   out.make_output_store = [stores] { return failpoint::around(postgres::make_output_store(stores)); };
   out.make_queries = [stores] { return postgres::make_command_queries(stores); };
   out.make_lease_store = [stores] { return failpoint::around(postgres::make_lease_store(stores)); };
-  out.make_ban_store = [stores] { return postgres::make_ban_store(stores); };
+  out.make_ban_store = [stores] { return failpoint::around(postgres::make_ban_store(stores)); };
   out.make_webhook_registry = [stores] { return postgres::make_webhook_registry(stores); };
   out.make_webhook_outbox = [stores] { return failpoint::around(postgres::make_webhook_outbox(stores)); };
   out.sender = h.sender;
@@ -361,8 +370,8 @@ supervisor::parts parts_of(const house& h, const settings& s) {
   if (!s.audit.checkpoint_file.empty())
     out.audit_sealer.outside = audit_chain::keep_in_file(s.audit.checkpoint_file);
   out.make_audit_reader = [stores] { return postgres::make_audit_reader(stores); };
-  out.make_audit_chain = [stores] { return postgres::make_audit_chain(stores); };
-  out.make_audit_log = [stores] { return postgres::make_audit_log(stores); };
+  out.make_audit_chain = [stores] { return failpoint::around(postgres::make_audit_chain(stores)); };
+  out.make_audit_log = [stores] { return failpoint::around(postgres::make_audit_log(stores)); };
   out.processes = h.processes;
   out.projects = h.projects;
   return out;
@@ -554,10 +563,11 @@ int serve(const settings& s, redactor hides) {
   h.data_dir = std::move(*folder);
   if (auto opened = open_house(h, s, ending); !opened)
     return complain(h, opened.error());
-  if (auto recorded = patiently(h, s, ending, [&] { return record_node(h, s, "node.start"); }); !recorded)
+  const auto start = record_of_node(h, s, "node.start");
+  if (auto recorded = patiently(h, s, ending, [&] { return put_on_record(h, start); }); !recorded)
     return complain(h, recorded.error());
   const int code = run_house(h, s, ending);
-  if (auto recorded = record_node(h, s, "node.stop"); !recorded)
+  if (auto recorded = put_on_record(h, record_of_node(h, s, "node.stop")); !recorded)
     h.log->error("the end of this node is not on record", {{"error", recorded.error().message}});
   seal_the_end(h, s);
   h.log->info("stopped");
@@ -667,6 +677,25 @@ std::map<std::string, std::string> environment() {
   return out;
 }
 
+// All of what config cannot see.
+std::vector<std::string> problems_of(const settings& s, const result<redactor>& hides) {
+  std::vector<std::string> out;
+  if (!hides)
+    out.push_back("redaction.patterns: " + hides.error().message + "; mend it or leave it out");
+  if (!s.secrets_keys.empty())
+    if (const auto ring = make_sealer(s.secrets_keys.reveal()); !ring)
+      out.push_back(ring.error().message);
+  if (const auto checks = credentials::make(s.key_pepper.reveal(), nullptr); !checks)
+    out.push_back(checks.error().message);
+  return out;
+}
+
+int complain(const std::vector<std::string>& problems) {
+  for (const auto& problem : problems)
+    std::cerr << "rdev-api: " << problem << '\n';
+  return exit_wrong_settings;
+}
+
 int run(int argc, char** argv) {
   auto parsed = config::parse_command_line(argc, argv);
   if (const auto* end = std::get_if<config::early_end>(&parsed)) {
@@ -682,17 +711,12 @@ int run(int argc, char** argv) {
     return verify_dump(invocation);
   invocation.in.environment = environment();
   auto loaded = config::load(invocation.in);
-  if (const auto* problems = std::get_if<std::vector<std::string>>(&loaded)) {
-    for (const auto& problem : *problems)
-      std::cerr << "rdev-api: " << problem << '\n';
-    return exit_wrong_settings;
-  }
+  if (const auto* problems = std::get_if<std::vector<std::string>>(&loaded))
+    return complain(*problems);
   const auto& s = std::get<settings>(loaded);
   auto hides = redactor::make(s.redaction.patterns);
-  if (!hides) {
-    std::cerr << "rdev-api: redaction.patterns: " << hides.error().message << "; mend it or leave it out" << std::endl;
-    return exit_wrong_settings;
-  }
+  if (const auto problems = problems_of(s, hides); !problems.empty())
+    return complain(problems);
   switch (invocation.what) {
   case config::verb::serve:
     return serve(s, std::move(*hides));

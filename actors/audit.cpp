@@ -15,7 +15,7 @@ void state::keep(audit_record&& what) {
     ++dropped;
     return;
   }
-  waiting.push_back(std::move(what));
+  waiting.push_back({audit_id::make(), std::move(what)});
   if (!flush_is_due) {
     flush_is_due = true;
     self->delayed_send(self, settings.linger, flush{});
@@ -30,7 +30,7 @@ void state::on_committed(const committed& what) {
 void state::drop_first() {
   around.metrics->fault_seen("audit_dropped");
   around.log->error("an audit record was dropped",
-                    {{"request_id", waiting.front().from.request_id}, {"action", waiting.front().action}});
+                    {{"request_id", waiting.front().what.from.request_id}, {"action", waiting.front().what.action}});
   waiting.erase(waiting.begin());
 }
 

@@ -36,7 +36,7 @@ struct state {
   surroundings around;
   config settings;
   std::shared_ptr<audit_log> store;
-  std::vector<audit_record> waiting;
+  std::vector<new_audit_record> waiting;
   bool flush_is_due = false;
   bool one_by_one = false;  // one of the batch cannot be written: find it
   std::int64_t dropped = 0; // because too many were waiting, since that was told last

@@ -7,7 +7,7 @@ namespace rdev::auditor {
 
 namespace {
 
-constexpr std::size_t most_remembered = 10'000; // keys; then all are put on record again
+constexpr std::size_t most_remembered = 10'000; // readers; then all are put on record again
 
 std::string text_of(const std::optional<timestamp>& t) {
   return t ? to_rfc3339(*t) : std::string();
@@ -68,7 +68,8 @@ result<done> state::record(const request& asked, const char* action) {
   }
   if (const auto* verify = std::get_if<verify_audit>(&asked.what))
     row.detail = {{"from", text_of(verify->from)}, {"to", text_of(verify->to)}};
-  auto written = log->append(std::span(&row, 1));
+  const new_audit_record fresh{audit_id::make(), std::move(row)};
+  auto written = log->append(std::span(&fresh, 1));
   if (!written) {
     around.fault("auditor", written.error());
     return std::move(written.error());
@@ -78,10 +79,10 @@ result<done> state::record(const request& asked, const char* action) {
 }
 
 // Who follows the log asks again and again, and would only ever read of their own asking: who goes on with what is on
-// record needs no other one for a while. Anything else that is asked for is another reading.
+// record needs no other one for a while. Anything else that is asked for, or from elsewhere, is another reading.
 bool state::is_on_record(const request& asked, const list_audit& what) {
   const auto now = around.boot_clock();
-  const auto last = readings.find(asked.who.key);
+  const auto last = readings.find({asked.who.key, asked.from.client_ip});
   const bool goes_on = what.goes_on && last != readings.end() && now - last->second.recorded < settings.record_again &&
                        same_filter(last->second.what, what.what) && what.what.after >= last->second.what.after &&
                        what.what.after <= last->second.through;
@@ -103,9 +104,9 @@ state::reply state::carry_out(const request& asked, const list_audit& what) {
   if (!known) {
     if (readings.size() >= most_remembered)
       readings.clear();
-    readings[asked.who.key] = {what.what, 0, around.boot_clock()};
+    readings[{asked.who.key, asked.from.client_ip}] = {what.what, 0, around.boot_clock()};
   }
-  auto& through = readings[asked.who.key].through;
+  auto& through = readings[{asked.who.key, asked.from.client_ip}].through;
   through = std::max(through, page->looked_through);
   return answer<outcome>(outcome(std::move(*page)));
 }

@@ -10,8 +10,10 @@
 #include <caf/typed_response_promise.hpp>
 
 #include <deque>
+#include <map>
 #include <memory>
-#include <unordered_map>
+#include <string>
+#include <utility>
 
 namespace rdev::auditor {
 
@@ -47,7 +49,7 @@ struct state {
     caf::typed_response_promise<answer<outcome>> promise;
   };
 
-  // The reading of a key that was put on record last.
+  // The reading of a key from one address that was put on record last.
   struct reading {
     audit_query what;
     std::int64_t through = 0; // so far it has got since then
@@ -60,7 +62,7 @@ struct state {
   std::shared_ptr<audit_reader> reader;
   std::shared_ptr<audit_log> log;
   std::deque<under_way> verifications;
-  std::unordered_map<key_id, reading> readings;
+  std::map<std::pair<key_id, std::string>, reading> readings; // by address
   const char* name = "auditor";
 };
 

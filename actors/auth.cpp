@@ -39,21 +39,23 @@ reply state::on_identify(identify& request) {
     turn_away(one, "this route needs a key: send it as X-API-Key or as Authorization: Bearer", false);
     return promise;
   }
-  if (one.request.fresh) {
-    cache.erase(admin_prefix);
-    cache.erase(key_prefix_of(one.request.credential->reveal()));
-  }
+  if (one.request.fresh)
+    for (const auto& prefix : {admin_prefix, key_prefix_of(one.request.credential->reveal())})
+      if (const auto known = cache.find(prefix); known != cache.end())
+        known->second.asked_at = -settings.cache_lease; // does not do
   one.digest = sha256(one.request.credential->reveal());
   advance(std::move(one));
   return promise;
 }
 
 void state::advance(waiting one) {
-  const auto* admin = lookup(admin_prefix, one);
-  if (admin == nullptr)
-    return;
-  if (admin->key && fits(*admin->key, one))
-    return decide(one, *admin);
+  if (!known_not_admin(one)) {
+    const auto* admin = lookup(admin_prefix, one);
+    if (admin == nullptr)
+      return;
+    if (admin->key && fits(*admin->key, one))
+      return decide(one, *admin);
+  }
   if (const auto command = settings.checks->command_of(one.request.credential->reveal()))
     return wait_for(command->text(), std::move(one));
   const auto prefix = key_prefix_of(one.request.credential->reveal());
@@ -67,6 +69,13 @@ void state::advance(waiting one) {
   if (found->key && habits.wrong_secret(found->key->id, one.arrived))
     notice(anomaly_kind::wrong_secrets, *found->key, one.request.from.client_ip, "many wrong secrets within a minute");
   turn_away(one, unknown_key, true);
+}
+
+// Of whatever age the row is: `forget` says when it was changed. So a mistyped key is refused also while the store is
+// away; so is an administrator's key that another node was given meanwhile.
+bool state::known_not_admin(const waiting& one) const {
+  const auto admin = cache.find(admin_prefix);
+  return admin != cache.end() && !(admin->second.key && fits(*admin->second.key, one));
 }
 
 bool state::fits(const api_key& key, const waiting& one) const {
@@ -338,8 +347,8 @@ std::vector<state::waiting> state::those_waiting_for(const std::string& whom) {
 
 forgotten state::on_forget(const forget& what) {
   forgotten_meanwhile.push_back(what.key);
-  if (what.key)
-    std::erase_if(cache, [&](const auto& e) { return e.second.key && e.second.key->id == *what.key; });
+  if (what.key) // an administrator's row that was not there may be the one
+    std::erase_if(cache, [&](const auto& e) { return !e.second.key || e.second.key->id == *what.key; });
   else
     cache.clear();
   return {};

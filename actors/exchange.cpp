@@ -13,9 +13,13 @@ refusal as_refusal(fault code) {
   switch (code) {
   case fault::unavailable:
   case fault::no_space:
-  case fault::key_changed:
     return {
         refusal_code::service_unavailable, "a part that rdev needs is away: repeat later", {}, std::chrono::seconds(1)};
+  case fault::key_changed:
+    return {refusal_code::service_unavailable,
+            "the key is being changed again and again: repeat when that is over",
+            {},
+            std::chrono::seconds(1)};
   case fault::unknown_outcome:
   case fault::deadline:
     return {refusal_code::service_unavailable,
@@ -47,8 +51,6 @@ refusal over_limit(rate_limit::rule by, const rate_state& now) {
   }
   return refused("global", "the server has all the requests that it takes at the moment");
 }
-
-constexpr int most_walks = 5; // of one request whose key is changed again and again
 
 // What a project's own commands may do with their credential (RDEV_TOKEN), beyond reading it.
 const std::string may_submit_label = "rdev.orchard9.ai/commands-may-submit";
@@ -92,6 +94,8 @@ void state::identify() {
           [this](answer<principal>& known) {
             if (!known)
               return turn_away(std::move(known.why()));
+            if (walks > 1 && who->revision == known->revision) // not changed: by the clock of the store it has ended
+              return answer_with(refusal{refusal_code::key_expired, "the key has expired: ask for a new one", {}, {}});
             who = std::move(*known);
             walks > 1 ? entitle() : meter();
           },
@@ -328,8 +332,9 @@ void state::fail(const caf::error& why) {
   const auto failed = to_failure(why);
   if (failed.code == fault::key_changed && walks < most_walks) {
     // Nothing was done: ask once more who this is, and what they may do now.
-    ++walks;
-    return identify();
+    if (++walks <= walks_without_pause)
+      return identify();
+    return self->delayed_send(self, std::chrono::milliseconds(10), walk_again{});
   }
   around.fault("exchange", failed);
   answer_with(as_refusal(failed.code));
@@ -349,6 +354,7 @@ actor::behavior_type behavior(actor::stateful_pointer<state> self, surroundings 
   return {
       [=](ingress::perform& what) { return self->state.on_perform(what); },
       [=](expired) { self->state.on_expired(); },
+      [=](walk_again) { self->state.identify(); },
   };
 }
 

@@ -14,6 +14,12 @@
 
 namespace rdev::exchange {
 
+// Of one request whose key is changed again and again: of so many that change one key at once, one gets through each
+// time.
+inline constexpr int most_walks = 50;
+inline constexpr int walks_without_pause = 3;
+
+struct walk_again {};
 struct expired {}; // the deadline has passed: answer and end
 
 // To its parent: it has answered, nobody owes it anything, it may be given the next request.
@@ -27,7 +33,8 @@ struct idle {
 };
 using parent = caf::typed_actor<caf::reacts_to<idle>>;
 
-using actor = caf::typed_actor<caf::replies_to<ingress::perform>::with<api_reply>, caf::reacts_to<expired>>;
+using actor = caf::typed_actor<caf::replies_to<ingress::perform>::with<api_reply>, caf::reacts_to<expired>,
+                               caf::reacts_to<walk_again>>;
 using reply = caf::typed_response_promise<api_reply>;
 
 struct state {
@@ -79,4 +86,5 @@ actor::behavior_type behavior(actor::stateful_pointer<state> self, surroundings 
 } // namespace rdev::exchange
 
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(rdev::exchange::expired)
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(rdev::exchange::walk_again)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(rdev::exchange::idle)

@@ -26,7 +26,8 @@ caf::result<api_reply> state::on_perform(perform& what) {
   if (!network)
     return self->delegate(open_exchange(now, false), std::move(what));
   auto& line = waiting[*network];
-  if (held >= settings.most_waiting || line.size() >= settings.most_waiting_each) {
+  // A line may be as long as there is room yet: many long ones leave some for who comes next.
+  if (line.size() + held >= settings.most_waiting) {
     if (line.empty())
       waiting.erase(*network);
     around.metrics->rate_limited("ban");

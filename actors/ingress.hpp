@@ -25,8 +25,7 @@ struct config {
   // Of addresses (IPv6: /64) that are locked out:
   std::size_t most_locked_out = 4;               // requests under way at once
   std::chrono::milliseconds longest_place{1000}; // that one of them counts for so
-  std::size_t most_waiting = 4096;               // others, of all these addresses; more are refused at once
-  std::size_t most_waiting_each = 64;            // the same, of one
+  std::size_t most_waiting = 4096;               // others, of all these addresses; of one no more than are free yet
   std::size_t most_remembered = 65'536;          // addresses that are known to be locked out
   std::chrono::milliseconds remembered{2000};    // since the latest answer that said so: a ban may be lifted
 };

@@ -93,6 +93,10 @@ self_actor::behavior_type behavior(self_actor::stateful_pointer<state> self, sur
   self->state.around = around;
   self->state.settings = settings;
   self->state.store = std::move(store);
+  self->set_exit_handler([=](const caf::exit_msg& why) {
+    self->state.write_down(); // one try: who stops does not wait for a store that is away
+    self->quit(why.reason);
+  });
   self->send(self, look{});
   return {
       [=](const impose& what) { self->state.on_impose(what); },

@@ -94,7 +94,7 @@ public:
   // node.
   virtual result<std::optional<std::int64_t>> least_seen(const node_id& except, std::chrono::milliseconds grace) = 0;
 
-  // Makes the row named `admin`, or sets its hash to `hash`, so that the former key stops working.
+  // Makes the row named `admin`, or sets its hash to `hash`, so that the former key stops working; the epoch is raised.
   virtual result<done> set_admin(const key_digest& hash) = 0;
   // Whether keys can be checked with the pepper that `check` is of (none: without any). The first pepper stays the only
   // one.

@@ -87,6 +87,19 @@ setter duration(Field field, const std::string& least, const std::string& most) 
   };
 }
 
+// 0s: none.
+template <class Field>
+setter duration_if_any(Field field, const std::string& least, const std::string& most) {
+  return [=](settings& s, std::string_view v) -> std::string {
+    if (parse_duration(v) == std::chrono::milliseconds(0)) {
+      field(s) = {};
+      return {};
+    }
+    const auto problem = duration(field, least, most)(s, v);
+    return problem.empty() ? problem : problem + "; or 0s for none";
+  };
+}
+
 template <class Field>
 setter size(Field field, const std::string& least, const std::string& most) {
   return [=](settings& s, std::string_view v) -> std::string {
@@ -175,7 +188,7 @@ const std::vector<known_key>& all_keys() {
       {"lockout.memory", duration(RDEV_FIELD(lockout.memory), "1m", "30d")},
       {"lockout.strict", flag(RDEV_FIELD(lockout.strict))},
       {"lockout.shadow", flag(RDEV_FIELD(lockout.shadow))},
-      {"keys.max_lifetime", duration(RDEV_FIELD(keys.max_lifetime), "0s", "3650d")},
+      {"keys.max_lifetime", duration_if_any(RDEV_FIELD(keys.max_lifetime), "1s", "3650d")},
       {"commands.token", flag(RDEV_FIELD(commands.token))},
       {"sse.heartbeat", duration(RDEV_FIELD(sse.heartbeat), "1s", "5m")},
       {"commands.default_timeout", duration(RDEV_FIELD(commands.default_timeout), "1s", "7d")},

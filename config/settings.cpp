@@ -238,6 +238,8 @@ private:
       problem("leases.lease: must be at least twice leases.renew");
     if (out_.commands.default_timeout > out_.commands.max_timeout)
       problem("commands.default_timeout: must not be above commands.max_timeout");
+    if (out_.lockout.first_ban > out_.lockout.longest_ban)
+      problem("lockout.first_ban: must not be above lockout.longest_ban");
     if (out_.claude.argv.empty() || out_.claude.argv.front().empty())
       problem("claude.argv: must name a program");
     auto host = out_.server.listen.substr(0, out_.server.listen.rfind(':'));

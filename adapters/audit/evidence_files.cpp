@@ -13,26 +13,27 @@ namespace {
 
 constexpr std::size_t key_bytes = 32;
 constexpr std::size_t longest_line = 64 * 1024;
-constexpr std::size_t most_bytes = 100 * 1024 * 1024;
 
 failure bad_line(const std::string& path, std::size_t number, const std::string& problem) {
   return {fault::invalid, path + ", line " + std::to_string(number) + ": " + problem};
 }
 
 // Hands each line to `take`, which says what is wrong with it; empty = nothing.
-result<done> each_line(const std::string& path, const std::function<std::string(const std::string&)>& take) {
+result<done> each_line(const std::string& path, const std::function<std::string(std::string_view)>& take) {
   std::ifstream in(path);
   if (!in)
     return failure{fault::invalid, path + " cannot be read"};
-  std::string line;
-  std::size_t bytes = 0;
-  for (std::size_t number = 1; std::getline(in, line); ++number) {
-    bytes += line.size();
-    if (line.ends_with('\r'))
-      line.pop_back();
-    if (line.size() > longest_line || bytes > most_bytes)
-      return bad_line(path, number, "is too long");
-    if (const auto problem = take(line); !problem.empty())
+  std::string line(longest_line + 2, '\0'); // with CR and NUL
+  for (std::size_t number = 1; in.getline(line.data(), static_cast<std::streamsize>(line.size())) || in.gcount() > 0;
+       ++number) {
+    if (in.bad())
+      return failure{fault::invalid, path + " cannot be read"};
+    std::string_view text(line.data(), static_cast<std::size_t>(in.gcount()) - (in.eof() || in.fail() ? 0 : 1));
+    if (text.ends_with('\r'))
+      text.remove_suffix(1);
+    if (in.fail() || text.size() > longest_line)
+      return bad_line(path, number, "is longer than " + std::to_string(longest_line) + " bytes");
+    if (const auto problem = take(text); !problem.empty())
       return bad_line(path, number, problem);
   }
   return done{};
@@ -72,7 +73,7 @@ bool is_cut_off(std::string_view line) {
 
 result<std::vector<audit_checkpoint>> read_checkpoints(const std::string& path) {
   std::vector<audit_checkpoint> out;
-  const auto took = each_line(path, [&](const std::string& line) -> std::string {
+  const auto took = each_line(path, [&](std::string_view line) -> std::string {
     if (line.empty() || is_cut_off(line))
       return {};
     const auto parsed = json::parse(line);
@@ -92,7 +93,7 @@ result<std::vector<audit_checkpoint>> read_checkpoints(const std::string& path) 
 
 result<std::vector<audit_public_key>> read_public_keys(const std::string& path) {
   std::vector<audit_public_key> out;
-  const auto took = each_line(path, [&](const std::string& line) -> std::string {
+  const auto took = each_line(path, [&](std::string_view line) -> std::string {
     if (line.empty() || line.front() == '#')
       return {};
     auto key = from_base64(line);

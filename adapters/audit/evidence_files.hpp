@@ -10,8 +10,8 @@
 namespace rdev::audit_chain {
 
 // Checkpoints, one JSON object a line with `seq`, `hash`, `at`, `first_seq`, `kept_from`, `key` and `signature`: the
-// log lines `audit checkpoint`, as they are. Lines of other messages are passed over. At most 100 MB. Fault `invalid`:
-// names the line and what is wrong with it.
+// log lines `audit checkpoint`, as they are. Lines of other messages are passed over; none may be longer than 64 KiB.
+// Fault `invalid`: names the line and what is wrong with it.
 result<std::vector<audit_checkpoint>> read_checkpoints(const std::string& path);
 
 // Public keys, one a line in base64 (32 bytes); empty lines and those with `#` in front are passed over.

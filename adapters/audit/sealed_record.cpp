@@ -68,8 +68,10 @@ result<sealed_record> read_sealed_record(std::string_view line) {
   const auto bad = [](std::string why) { return failure{fault::invalid, std::move(why)}; };
   const auto parsed = json::parse(line);
   const auto* object = std::get_if<json::value>(&parsed);
-  if (object == nullptr) // the parser's own words may hold some of the line's, which a terminal would obey
-    return bad("is not JSON as rdev reads it, byte " + std::to_string(std::get<json::parse_error>(parsed).offset));
+  if (object == nullptr) { // the parser's own words may hold some of the line's, which a terminal would obey
+    const auto& at = std::get<json::parse_error>(parsed).offset;
+    return bad("is not JSON as rdev reads it" + (at ? ", byte " + std::to_string(*at) : std::string()));
+  }
   if (!object->is_object())
     return bad("is not a JSON object");
   sealed_record out;

@@ -124,6 +124,119 @@ private:
   std::shared_ptr<lease_store> inner_;
 };
 
+class keys final : public key_store {
+public:
+  explicit keys(std::shared_ptr<key_store> inner) : inner_(std::move(inner)) {
+  }
+  result<std::vector<api_key>> find_by_prefix(std::span<const std::string> prefixes) override {
+    return inner_->find_by_prefix(prefixes);
+  }
+  result<std::optional<api_key>> find(const key_id& id) override {
+    return inner_->find(id);
+  }
+  result<std::vector<running_command>> find_running(std::span<const command_id> commands) override {
+    return inner_->find_running(commands);
+  }
+  result<page<api_key>> list(const page_request& at, const std::optional<std::vector<std::string>>& projects,
+                             std::optional<std::chrono::seconds> unused_for) override {
+    return inner_->list(at, projects, unused_for);
+  }
+  result<mint_receipt> create(const api_key& key, std::chrono::seconds overlap, const key_writer& writer) override {
+    return in_store("key", [&] { return inner_->create(key, overlap, writer); });
+  }
+  result<change_receipt> change(const api_key& key, const key_writer& writer) override {
+    return in_store("key", [&] { return inner_->change(key, writer); });
+  }
+  result<change_receipt> revoke(const key_id& id, const key_writer& writer) override {
+    return in_store("key", [&] { return inner_->revoke(id, writer); });
+  }
+  result<std::vector<anomaly>> note_uses(const std::vector<key_use>& uses) override {
+    return inner_->note_uses(uses);
+  }
+  result<done> note_anomalies(const std::vector<anomaly>& seen) override {
+    return inner_->note_anomalies(seen);
+  }
+  result<int> announce_expiries() override {
+    return inner_->announce_expiries();
+  }
+  result<epoch_news> news_since(std::int64_t since) override {
+    return inner_->news_since(since);
+  }
+  result<done> saw(const node_id& node, std::int64_t epoch) override {
+    return inner_->saw(node, epoch);
+  }
+  result<std::optional<std::int64_t>> least_seen(const node_id& except, std::chrono::milliseconds grace) override {
+    return inner_->least_seen(except, grace);
+  }
+  result<done> set_admin(const key_digest& hash) override {
+    return inner_->set_admin(hash);
+  }
+  result<bool> settle_pepper(const std::optional<key_digest>& check) override {
+    return inner_->settle_pepper(check);
+  }
+
+private:
+  std::shared_ptr<key_store> inner_;
+};
+
+class bans final : public ban_store {
+public:
+  explicit bans(std::shared_ptr<ban_store> inner) : inner_(std::move(inner)) {
+  }
+  result<std::vector<ban>> impose(std::span<const new_ban> batch) override {
+    return in_store("ban", [&] { return inner_->impose(batch); });
+  }
+  result<std::vector<ban>> all(std::chrono::milliseconds memory) override {
+    return inner_->all(memory);
+  }
+  result<std::int64_t> version() override {
+    return inner_->version();
+  }
+  result<page<ban>> list(const page_request& at) override {
+    return inner_->list(at);
+  }
+  result<std::optional<ban>> lift(const ban_id& id, const key_writer& writer) override {
+    return in_store("ban", [&] { return inner_->lift(id, writer); });
+  }
+
+private:
+  std::shared_ptr<ban_store> inner_;
+};
+
+class records final : public audit_log {
+public:
+  explicit records(std::shared_ptr<audit_log> inner) : inner_(std::move(inner)) {
+  }
+  result<done> append(std::span<const new_audit_record> batch) override {
+    return in_store("record", [&] { return inner_->append(batch); });
+  }
+
+private:
+  std::shared_ptr<audit_log> inner_;
+};
+
+class chain final : public audit_chain_store {
+public:
+  explicit chain(std::shared_ptr<audit_chain_store> inner) : inner_(std::move(inner)) {
+  }
+  // Looks that find nothing do not count.
+  result<sealing> seal(const node_id& node, int most) override {
+    auto out = inner_->seal(node, most);
+    if (out && out->sealed > 0 && pass("seal.after"))
+      return failure{fault::unknown_outcome, "failpoint seal.after"};
+    return out;
+  }
+  result<sealing> retire(const node_id& node) override {
+    return inner_->retire(node);
+  }
+  result<std::chrono::milliseconds> oldest_unsealed() override {
+    return inner_->oldest_unsealed();
+  }
+
+private:
+  std::shared_ptr<audit_chain_store> inner_;
+};
+
 class outbox final : public webhook_outbox {
 public:
   explicit outbox(std::shared_ptr<webhook_outbox> inner) : inner_(std::move(inner)) {
@@ -226,6 +339,18 @@ std::shared_ptr<output_store> around(std::shared_ptr<output_store> inner) {
 std::shared_ptr<lease_store> around(std::shared_ptr<lease_store> inner) {
   return std::make_shared<leases>(std::move(inner));
 }
+std::shared_ptr<key_store> around(std::shared_ptr<key_store> inner) {
+  return std::make_shared<keys>(std::move(inner));
+}
+std::shared_ptr<ban_store> around(std::shared_ptr<ban_store> inner) {
+  return std::make_shared<bans>(std::move(inner));
+}
+std::shared_ptr<audit_log> around(std::shared_ptr<audit_log> inner) {
+  return std::make_shared<records>(std::move(inner));
+}
+std::shared_ptr<audit_chain_store> around(std::shared_ptr<audit_chain_store> inner) {
+  return std::make_shared<chain>(std::move(inner));
+}
 std::shared_ptr<webhook_outbox> around(std::shared_ptr<webhook_outbox> inner) {
   return std::make_shared<outbox>(std::move(inner));
 }
@@ -242,6 +367,18 @@ std::shared_ptr<output_store> around(std::shared_ptr<output_store> inner) {
   return inner;
 }
 std::shared_ptr<lease_store> around(std::shared_ptr<lease_store> inner) {
+  return inner;
+}
+std::shared_ptr<key_store> around(std::shared_ptr<key_store> inner) {
+  return inner;
+}
+std::shared_ptr<ban_store> around(std::shared_ptr<ban_store> inner) {
+  return inner;
+}
+std::shared_ptr<audit_log> around(std::shared_ptr<audit_log> inner) {
+  return inner;
+}
+std::shared_ptr<audit_chain_store> around(std::shared_ptr<audit_chain_store> inner) {
   return inner;
 }
 std::shared_ptr<webhook_outbox> around(std::shared_ptr<webhook_outbox> inner) {

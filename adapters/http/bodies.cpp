@@ -151,8 +151,9 @@ answer<operation> unless(std::vector<field_problem> problems, operation what) {
 answer<checked_body> parse_body(std::string_view schema, std::string_view text) {
   auto parsed = json::parse(text.empty() ? "{}" : text);
   if (const auto* wrong = std::get_if<json::parse_error>(&parsed))
-    return bad_request("body",
-                       "is not valid JSON: " + wrong->problem + " (at byte " + std::to_string(wrong->offset) + ")");
+    return bad_request("body", wrong->offset ? "is not valid JSON: " + wrong->problem + " (at byte " +
+                                                   std::to_string(*wrong->offset) + ")"
+                                             : wrong->problem);
   checked_body out{std::move(std::get<json::value>(parsed)), {}};
   for (auto& p : schema_named(schema).problems_of(out.fields))
     out.problems.push_back({p.field.empty() ? "body" : std::move(p.field), std::move(p.problem)});

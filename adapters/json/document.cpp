@@ -110,7 +110,7 @@ std::optional<parse_error> parse_into(rapidjson::Document& into, std::string_vie
   if (into.HasParseError())
     return parse_error{into.GetErrorOffset(), rapidjson::GetParseError_En(into.GetParseError())};
   if (auto problem = problem_within(into))
-    return parse_error{0, std::move(*problem)};
+    return parse_error{std::nullopt, std::move(*problem)};
   return std::nullopt;
 }
 

@@ -44,7 +44,7 @@ private:
 };
 
 struct parse_error {
-  std::size_t offset = 0;
+  std::optional<std::size_t> offset; // none: it is JSON, but not of a kind that is taken
   std::string problem;
 };
 

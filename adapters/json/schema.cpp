@@ -77,19 +77,31 @@ bool shorten(rapidjson::Value& node, rapidjson::Document::AllocatorType& alloc) 
   return true;
 }
 
+// The part of `node` that one step of a problem's context leads to: `[env]`, `[2]`; null: there is none.
+const rapidjson::Value* part_of(const rapidjson::Value* node, const std::string& step) {
+  const auto name = step.substr(1, step.size() - 2);
+  if (node == nullptr || !(node->IsArray() || node->IsObject()))
+    return nullptr;
+  if (node->IsArray()) {
+    const auto at = std::strtoul(name.c_str(), nullptr, 10);
+    return at < node->Size() ? &(*node)[static_cast<rapidjson::SizeType>(at)] : nullptr;
+  }
+  const rapidjson::Value key(name.data(), static_cast<rapidjson::SizeType>(name.size()));
+  const auto found = node->FindMember(key);
+  return found != node->MemberEnd() ? &found->value : nullptr;
+}
+
 // `<root>[env][A]` or `<root>[scopes][2]` becomes `env.A` or `scopes[2]`.
-std::string field_of(const std::vector<std::string>& context) {
+std::string field_of(const std::vector<std::string>& context, const rapidjson::Value& instance) {
   std::string out;
+  const auto* node = &instance;
   for (std::size_t i = 1; i < context.size(); ++i) {
-    auto part = context[i];
-    if (part.size() >= 2 && part.front() == '[' && part.back() == ']')
-      part = part.substr(1, part.size() - 2);
-    const bool number =
-        !part.empty() && std::all_of(part.begin(), part.end(), [](char c) { return c >= '0' && c <= '9'; });
-    if (number)
-      out += "[" + part + "]";
+    const auto& step = context[i];
+    if (node != nullptr && node->IsArray())
+      out += step;
     else
-      out += (out.empty() ? "" : ".") + part;
+      out += (out.empty() ? "" : ".") + step.substr(1, step.size() - 2);
+    node = part_of(node, step);
   }
   return out;
 }
@@ -176,23 +188,14 @@ private:
 // The part of the instance that a problem is about.
 const rapidjson::Value* instance_at(const rapidjson::Value& instance, const std::vector<std::string>& context) {
   const auto* node = &instance;
-  for (std::size_t i = 1; node != nullptr && i < context.size(); ++i) {
-    const auto name = context[i].substr(1, context[i].size() - 2);
-    if (node->IsArray()) {
-      const auto at = std::strtoul(name.c_str(), nullptr, 10);
-      node = at < node->Size() ? &(*node)[static_cast<rapidjson::SizeType>(at)] : nullptr;
-    } else {
-      const rapidjson::Value key(name.data(), static_cast<rapidjson::SizeType>(name.size()));
-      const auto found = node->IsObject() ? node->FindMember(key) : rapidjson::Value::ConstMemberIterator();
-      node = node->IsObject() && found != node->MemberEnd() ? &found->value : nullptr;
-    }
-  }
+  for (std::size_t i = 1; node != nullptr && i < context.size(); ++i)
+    node = part_of(node, context[i]);
   return node;
 }
 
 std::vector<schema_problem> problems_in(const valijson::ValidationResults::Error& error, const explainer& why,
                                         const rapidjson::Value* root, const rapidjson::Value& instance) {
-  const auto field = field_of(error.context);
+  const auto field = field_of(error.context, instance);
   const auto within = [&](const std::string& name) { return field.empty() ? name : field + "." + name; };
   const auto* part = why.part_at(root, error.context);
   if (error.description.find("'additionalProperties' constraints: '") != std::string::npos) {

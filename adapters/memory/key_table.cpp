@@ -216,6 +216,10 @@ public:
         there = &(t_.keys[fresh.id] = fresh);
       }
       auto& row = t_.keys.at(there->id);
+      if (row.hash == hash && !row.revoked_at && !row.expires_at)
+        return done{};
+      row.revision += row.hash == key_digest{} ? 0 : 1;
+      ++t_.epoch;
       row.hash = hash;
       row.hash_scheme = 1;
       row.revoked_at.reset();

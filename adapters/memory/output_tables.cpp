@@ -47,10 +47,10 @@ public:
   explicit audit_table(std::shared_ptr<world> in) : world_(std::move(in)), t_(world_->inside()) {
   }
 
-  result<done> append(std::span<const audit_record> batch) override {
+  result<done> append(std::span<const new_audit_record> batch) override {
     return t_.call("audit.append", batch.size(), [&]() -> result<done> {
-      for (const auto& row : batch)
-        t_.add_audit(row);
+      for (const auto& one : batch)
+        t_.add_audit(one.what, one.id);
       return done{};
     });
   }

@@ -146,7 +146,7 @@ struct tables {
   [[nodiscard]] bool known(const new_command& one) const;
   [[nodiscard]] std::uint64_t stored_bytes(const command_id& id, stream which) const;
   [[nodiscard]] lease lease_of(const command_id& id) const;
-  void add_audit(audit_record row);
+  void add_audit(audit_record row, const audit_id& id = {}); // nil, or of another day: one of the store's own
   void add_event(std::string event, std::optional<std::string> project, std::optional<command_id> command,
                  std::optional<key_id> key, std::string data = "{}");
   [[nodiscard]] bool node_lives(const node_id& id) const;

@@ -84,9 +84,13 @@ static audit_id id_of(timestamp at) {
   return audit_id(bytes);
 }
 
-void tables::add_audit(audit_record row) {
+void tables::add_audit(audit_record row, const audit_id& id) {
   const auto at = clock();
-  audit.push_back({at, std::move(row), id_of(at), ++last_transaction});
+  const auto off = timestamp(std::chrono::milliseconds(id.unix_ms())) - at;
+  const bool usable = std::chrono::abs(off) < std::chrono::days(1);
+  if (usable && std::any_of(audit.begin(), audit.end(), [&](const auto& one) { return one.id == id; }))
+    return;
+  audit.push_back({at, std::move(row), usable ? id : id_of(at), ++last_transaction});
 }
 
 void tables::add_event(std::string event, std::optional<std::string> project, std::optional<command_id> command,

@@ -3,9 +3,11 @@
 #include "adapters/descriptor.hpp"
 #include "adapters/postgres/session.hpp"
 #include "adapters/postgres/stores.hpp"
+#include "adapters/postgres/watchdog.hpp"
 
 #include <poll.h>
 #include <sys/eventfd.h>
+#include <sys/socket.h>
 
 #include <array>
 #include <charconv>
@@ -68,13 +70,14 @@ private:
     while (!stop.stop_requested()) {
       try {
         pqxx::connection c(with_timeouts(conninfo_));
-        const receiver here(c, changed_);
+        const receiver here = listen(c);
         changed_({});
         pause = first_pause;
         while (!stop.stop_requested()) {
           wait(c.sock(), milliseconds(-1));
           c.get_notifs();
         }
+        ::shutdown(c.sock(), SHUT_RDWR); // the receiver would take its leave, and wait for an answer
       } catch (const std::exception& e) {
         if (pause == first_pause)
           log_.warn("changes of keys are not heard; they count within two seconds all the same", {{"why", e.what()}});
@@ -82,6 +85,11 @@ private:
         pause = std::min(2 * pause, longest_pause);
       }
     }
+  }
+
+  receiver listen(pqxx::connection& c) const {
+    const watchdog::watch guard(*watchdog_, c.sock(), answer_limit);
+    return {c, changed_};
   }
 
   // Until something comes, or the end of this.
@@ -94,6 +102,7 @@ private:
   const changed_key changed_;
   rdev::log& log_;
   descriptor wake_;
+  std::shared_ptr<watchdog> watchdog_ = watchdog::shared();
   std::jthread thread_; // last: it uses all of the above
 };
 

@@ -108,19 +108,23 @@ const std::string change_sql = writer_sql + R"sql(target AS MATERIALIZED (
 SELECT EXISTS (SELECT 1 FROM writer), EXISTS (SELECT 1 FROM done), coalesce((SELECT epoch FROM raised), rdev_epoch()),
        (SELECT pg_notify('rdev_keys', id || ' ' || epoch) FROM raised)::text)sql";
 
-// It is done at each start, and on record when it changes something.
+// It is done at each start. When it changes something it is on record, and what the former key has begun or opened
+// counts nowhere any more, like that of a key that was changed.
 const std::string set_admin_sql = R"sql(
-WITH before AS MATERIALIZED (
-  SELECT k.key_hash, k.revoked_at, k.expires_at FROM api_keys k WHERE k.key_prefix = 'admin'
+WITH locked AS MATERIALIZED (
+  SELECT pg_advisory_xact_lock(rdev_lock_of(k.id))::text AS so FROM api_keys k WHERE k.key_prefix = 'admin'
 ), now AS (
   INSERT INTO api_keys (id, name, key_prefix, key_hash, hash_scheme, scopes, family)
-  VALUES ($1::uuid, 'admin', 'admin', $2::bytea, 1, '{admin}', $1::uuid)
-  ON CONFLICT (key_prefix) DO UPDATE SET key_hash = excluded.key_hash, hash_scheme = 1, revoked_at = NULL, expires_at = NULL
+  SELECT $1::uuid, 'admin', 'admin', $2::bytea, 1, '{admin}', $1::uuid FROM (SELECT count(so) FROM locked) AS first
+  ON CONFLICT (key_prefix) DO UPDATE SET key_hash = excluded.key_hash, hash_scheme = 1, revoked_at = NULL, expires_at = NULL,
+                                         revision = api_keys.revision + 1
+    WHERE api_keys.key_hash <> excluded.key_hash OR api_keys.revoked_at IS NOT NULL OR api_keys.expires_at IS NOT NULL
   RETURNING id
+), raised AS MATERIALIZED (SELECT now.id, rdev_raise_epoch() AS epoch FROM now
+), a AS (
+  INSERT INTO audit_log (actor_name, action, target, outcome) SELECT 'system', 'key.set_admin', id::text, 'done' FROM raised
 )
-INSERT INTO audit_log (actor_name, action, target, outcome)
-SELECT 'system', 'key.set_admin', id::text, 'done' FROM now
- WHERE NOT EXISTS (SELECT 1 FROM before WHERE key_hash = $2::bytea AND revoked_at IS NULL AND expires_at IS NULL))sql";
+SELECT pg_notify('rdev_keys', id || ' ' || epoch)::text FROM raised)sql";
 
 // The first networks of a key are taken for granted: there is nothing yet that they could differ from.
 const std::string note_uses_sql = R"sql(

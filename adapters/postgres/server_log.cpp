@@ -35,14 +35,27 @@ server_log::server_log(std::string path, std::optional<redactor> hidden_by, log&
 }
 
 void server_log::look() {
-  const auto piece = read_on();
-  if (!piece.empty())
-    tell_lines(hiding_ ? hiding_->feed(piece) : piece);
+  take(read_on());
+}
+
+void server_log::take(const std::string& piece) {
+  const auto said = as_it_was_said(piece);
+  tell_lines(hiding_ ? hiding_->feed(said) : said);
+}
+
+// PostgreSQL puts a tab before each further line of a text.
+std::string server_log::as_it_was_said(std::string_view piece) {
+  std::string out;
+  out.reserve(piece.size());
+  for (const char c : piece)
+    if (!std::exchange(begins_line_, c == '\n') || c != '\t')
+      out += c;
+  return out;
 }
 
 void server_log::finish() {
   for (auto piece = read_on(); !piece.empty(); piece = read_on())
-    tell_lines(hiding_ ? hiding_->feed(piece) : piece);
+    take(piece);
   tell_lines((hiding_ ? hiding_->finish() : std::string()) + "\n");
 }
 

@@ -9,6 +9,7 @@
 #include <cstdint>
 #include <optional>
 #include <string>
+#include <string_view>
 
 namespace rdev::postgres {
 
@@ -24,6 +25,8 @@ public:
 
 private:
   std::string read_on();
+  void take(const std::string& piece);
+  std::string as_it_was_said(std::string_view piece);
   void tell_lines(const std::string& text);
 
   std::string path_;
@@ -31,6 +34,7 @@ private:
   std::uint64_t position_ = 0;
   std::optional<redaction_stream> hiding_;
   std::string line_; // that has not ended
+  bool begins_line_ = true;
 };
 
 } // namespace rdev::postgres

@@ -46,6 +46,8 @@ pqxx::connection* session::connection() {
     auto fresh = std::make_unique<pqxx::connection>(with_timeouts(conninfo_));
     const watchdog::watch guard(*watchdog_, fresh->sock(), answer_limit);
     fresh->set_client_encoding("UTF8");
+    fresh->set_verbosity(
+        pqxx::connection_base::terse); // an error's detail may show a row, and in it what nobody may log
     {
       pqxx::nontransaction tx(*fresh);
       tx.exec(session_settings);

@@ -21,6 +21,9 @@ using statements = std::vector<std::pair<std::string, std::string>>; // name, SQ
 
 enum class effect : std::uint8_t { reads, writes };
 
+// For an answer of a server. Beyond its statement time-out, which a frozen one does not keep.
+inline constexpr std::chrono::milliseconds answer_limit{7000};
+
 // Not thread-safe: a lane has a session of its own. A connection that broke is thrown away; the next call builds a new
 // one. After a failed attempt the following calls fail at once for a fifth of a second, so that a burst does not wait
 // for one time-out after the other.
@@ -63,8 +66,6 @@ public:
   }
 
 private:
-  // Beyond the statement time-out of the server, which a frozen one does not keep.
-  static constexpr std::chrono::milliseconds answer_limit{7000};
   static constexpr std::string_view circuit_name = "database";
 
   template <class Work>

@@ -2,6 +2,7 @@
 
 #include "adapters/memory/memory_stores.hpp"
 #include "tests/support/actor_house.hpp"
+#include "tests/support/audit_records.hpp"
 
 #include <gmock/gmock.h>
 
@@ -36,8 +37,9 @@ protected:
     run();
   }
   void happens(int n) const {
-    const std::vector<audit_record> rows(static_cast<std::size_t>(n), {{}, "tester", "x", "x", {}, "done", {}, {}, {}});
-    ASSERT_TRUE(memory::make_audit_log(world)->append(rows));
+    const audit_record row{{}, "tester", "x", "x", {}, "done", {}, {}, {}};
+    for (int i = 0; i < n; ++i)
+      test::put(*memory::make_audit_log(world), row);
   }
   [[nodiscard]] std::size_t calls(std::string_view name) const {
     return world->calls(name).size();

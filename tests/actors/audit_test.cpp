@@ -76,6 +76,18 @@ TEST_F(Audit, KeepsRecordsInOrderWhileTheStoreIsAway) {
   EXPECT_EQ(written().size(), 4U);
 }
 
+TEST_F(Audit, WritesNothingTwiceWhenOnlyTheAnswerOfAWriteWasLost) {
+  start();
+  world->fail_next_of("audit.append", fault::unknown_outcome, 2, memory::moment::after);
+  note(2);
+  advance(1s);
+  note(1);
+  advance(5s);
+  EXPECT_THAT(world->calls("audit.append"), ElementsAre(2, 3, 3));
+  EXPECT_THAT(written(), ElementsAre("0", "1", "2"));
+  EXPECT_EQ(counts.count("audit_records"), 3);
+}
+
 TEST_F(Audit, DropsAndCountsWhatGoesBeyondItsCap) {
   settings.most_waiting = 3;
   start();

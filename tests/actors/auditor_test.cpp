@@ -2,6 +2,7 @@
 
 #include "adapters/memory/memory_stores.hpp"
 #include "tests/support/actor_house.hpp"
+#include "tests/support/audit_records.hpp"
 #include "tests/support/samples.hpp"
 
 #include <gmock/gmock.h>
@@ -25,9 +26,9 @@ protected:
   }
   // So many records of somebody, sealed.
   void happens(int n, const std::optional<std::string>& project = std::nullopt) {
-    const std::vector<audit_record> rows(static_cast<std::size_t>(n),
-                                         {{}, "tester", "x", "x", project, "done", {}, {}, {}});
-    ASSERT_TRUE(memory::make_audit_log(world)->append(rows));
+    const audit_record row{{}, "tester", "x", "x", project, "done", {}, {}, {}};
+    for (int i = 0; i < n; ++i)
+      test::put(*memory::make_audit_log(world), row);
     ASSERT_EQ(memory::make_audit_chain(world)->seal(node, n)->sealed, n);
   }
   [[nodiscard]] std::size_t listings() const {
@@ -103,6 +104,20 @@ TEST_F(Auditor, PutsWhoGoesOnWithSomethingElseOnRecord) {
   before.what.after = 0;
   want(before);
   EXPECT_EQ(readings(), 4) << "what comes before";
+}
+
+TEST_F(Auditor, PutsWhoGoesOnFromAnotherAddressOnRecord) {
+  start();
+  list_audit next;
+  next.goes_on = true;
+  auto from = test::a_request("GET", "/audit");
+  from.client_ip = "203.0.113.9";
+  for (int i = 0; i < 3; ++i) {
+    want(next);
+    ask<answer<outcome>>(auditor, request{test::who_has(me), from, next});
+  }
+  EXPECT_THAT(on_record(), SizeIs(2)) << "each once";
+  EXPECT_EQ(world->audit_rows().back().what.from.client_ip, "203.0.113.9");
 }
 
 TEST_F(Auditor, ShowsABoundKeyItsProjectsOnly) {

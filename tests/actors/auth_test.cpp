@@ -267,6 +267,28 @@ TEST_F(Auth, PassesAFaultOfTheStoreOnAndAsksAgainNextTime) {
   EXPECT_TRUE(who_is(text.text));
 }
 
+TEST_F(Auth, RefusesAMistypedKeyAlsoWhileTheStoreIsAway) {
+  be_admin("any text that is long enough for that");
+  EXPECT_EQ(refused(secret("nonsense")), refusal_code::unauthorized);
+  advance(3s); // more than a lease
+  hold = true; // the store does not answer
+  for (int i = 0; i < settings.bans.failures - 1; ++i)
+    EXPECT_EQ(refused(secret("nonsense")), refusal_code::unauthorized);
+  EXPECT_EQ(refused(secret("nonsense")), refusal_code::too_many_requests) << "and counts it";
+  EXPECT_EQ(queries, 1);
+}
+
+TEST_F(Auth, KnowsANewAdministratorsKeyAtOnce) {
+  EXPECT_EQ(refused(secret("the first text that is long enough")), refusal_code::unauthorized);
+  be_admin("the first text that is long enough");
+  ask<forgotten>(auth, forget{rows["admin"].id}).reply();
+  EXPECT_TRUE(who_is(secret("the first text that is long enough")));
+  rows["admin"].hash = sha256("the second text that is long enough");
+  ask<forgotten>(auth, forget{rows["admin"].id}).reply();
+  EXPECT_EQ(refused(secret("the first text that is long enough")), refusal_code::unauthorized);
+  EXPECT_TRUE(who_is(secret("the second text that is long enough")));
+}
+
 TEST_F(Auth, StartsItsCacheAnewRatherThanGrowBeyondItsLimit) {
   kill(auth);
   settings.most_cached = 3;

@@ -24,6 +24,8 @@ protected:
     };
     play<auth::actor>([this](const auth::identify& asked) -> caf::result<answer<principal>> {
       fresh.push_back(asked.fresh);
+      if (changes && identified)
+        ++identified->revision;
       return step<answer<principal>>("auth", identified);
     });
     play<rate_limit::actor>([this](const rate_limit::meter&) -> caf::result<rate_limit::metered> {
@@ -90,6 +92,7 @@ protected:
   answer<project> located = answer<project>(project{});
   answer<outcome> found = answer<outcome>(outcome(command_view{}));
   cancel_verdict verdict = cancel_verdict::requested;
+  bool changes = false; // the key, all the time
   std::string failing;
   fault code = fault::unavailable;
   std::vector<std::string> steps;
@@ -309,12 +312,28 @@ TEST_F(Exchange, GivesEachFaultItsRefusal) {
 TEST_F(Exchange, AsksAgainWhoThisIsWhenTheKeyWasChangedUnderWay) {
   failing = "submit";
   code = fault::key_changed;
-  EXPECT_EQ(walk().what.why().code, refusal_code::service_unavailable) << "changed again and again";
+  changes = true;
+  one = open(behavior, around(), keeper());
+  const auto asked = ask<api_reply>(one, ingress::perform{request});
+  advance(std::chrono::seconds(1));
+  const auto& reply = asked.reply();
+  EXPECT_EQ(reply.what.why().code, refusal_code::service_unavailable) << "changed again and again";
+  EXPECT_NE(reply.what.why().message.find("key"), std::string::npos) << "nothing is away";
   std::vector<std::string> expected{"auth", "rate_limit", "recipe", "locate", "submit"};
-  for (int i = 0; i < 4; ++i)
+  std::vector<bool> asked_anew{false};
+  for (int i = 1; i < most_walks; ++i) {
     expected.insert(expected.end(), {"auth", "recipe", "locate", "submit"});
+    asked_anew.push_back(true);
+  }
   EXPECT_EQ(steps, expected);
-  EXPECT_THAT(fresh, ElementsAre(false, true, true, true, true));
+  EXPECT_EQ(fresh, asked_anew);
+}
+
+TEST_F(Exchange, BelievesTheStoreThatAKeyHasEndedWhichDidNotChange) {
+  failing = "submit";
+  code = fault::key_changed; // the store's clock is ahead of ours
+  EXPECT_EQ(refused(), refusal_code::key_expired);
+  EXPECT_THAT(fresh, ElementsAre(false, true));
 }
 
 TEST_F(Exchange, SaysAfterACommitInDoubtThatTheOutcomeIsUnknown) {

@@ -151,10 +151,32 @@ TEST_F(LockedOut, AFewAtATimeAreLetInAndOthersGoPastThem) {
     ASSERT_FALSE(one.open());
 }
 
+TEST_F(LockedOut, EachWaitsForItsTurnHoweverManyComeAtOnce) {
+  auto all = flood(1000);
+  for (std::size_t n = 1; n < held.size(); ++n)
+    turn_away(n, refusal_code::too_many_requests, 50s);
+  EXPECT_EQ(come_to_auth(), all.size()) << "each has its turn";
+  EXPECT_EQ(counts.count("rate_limited ban"), 0);
+}
+
+TEST_F(LockedOut, LongLinesLeaveRoomForOthers) {
+  caf::actor_cast<self_actor::stateful_pointer<state>>(made)->state.settings.most_waiting = 100;
+  for (int i = 2; i < 6; ++i) {
+    const auto ip = "10.0.0." + std::to_string(i);
+    auto first = knock(ip);
+    turn_away(held.size() - 1, refusal_code::too_many_requests, 60s);
+    (void)flood(200, ip);
+  }
+  const auto refused = counts.count("rate_limited ban");
+  auto one = knock("10.0.0.1");
+  EXPECT_TRUE(one.open());
+  EXPECT_EQ(counts.count("rate_limited ban"), refused);
+}
+
 TEST_F(LockedOut, MoreThanCanWaitAreRefusedAtOnceAndOnRecord) {
   std::vector<audit_record> on_record;
   play<refusals::actor>([&](const refusals::refused& one) { on_record.push_back(one.what); });
-  auto all = flood(static_cast<int>(settings.most_locked_out + settings.most_waiting_each) + 1);
+  auto all = flood(static_cast<int>(settings.most_locked_out + settings.most_waiting / 2) + 1);
   EXPECT_TRUE(all[all.size() - 2].open());
   ASSERT_FALSE(all.back().open());
   const auto& why = all.back().reply().what.why();

@@ -52,6 +52,16 @@ TEST_F(Lockout, WritesABanDownAndTellsAuthOfAll) {
   EXPECT_THAT(heard.back(), SizeIs(1));
 }
 
+TEST_F(Lockout, WritesWhatItHasWhenItIsStopped) {
+  world->unreachable(true);
+  for (const auto* network : {"10.0.0.1/32", "10.0.0.2/32", "10.0.0.3/32"})
+    tell(lockout, a_ban(network));
+  world->unreachable(false);
+  caf::anon_send_exit(lockout, caf::exit_reason::user_shutdown);
+  run();
+  EXPECT_THAT(*memory::make_ban_store(world)->all(1h), SizeIs(3));
+}
+
 TEST_F(Lockout, TellsOfBansOfOtherNodesAndOfNothingElse) {
   const auto before = heard.size();
   advance(3s);

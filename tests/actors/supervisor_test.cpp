@@ -109,6 +109,14 @@ protected:
     self->receive([&](const caf::down_msg&) { out = true; }, caf::after(30s) >> [] {});
     return out;
   }
+  bool records_a_refusal() {
+    credential = secret("rdev_nonsense");
+    EXPECT_FALSE(perform(list_projects{}));
+    return eventually([&] {
+      const auto rows = world->audit_rows();
+      return std::any_of(rows.begin(), rows.end(), [](const auto& r) { return r.what.action == "request.refused"; });
+    });
+  }
   bool completes(const command_id& id) {
     return eventually([&] {
       const auto result = world->result_of(id);
@@ -226,22 +234,12 @@ TEST_F(House, ServesReadersAgainAfterTheDeathOfStreams) {
 
 TEST_F(House, RecordsRefusalsAgainAfterTheDeathOfAudit) {
   kill_and_wait<audit::actor>("audit");
-  credential = secret("rdev_nonsense");
-  EXPECT_FALSE(perform(list_projects{}));
-  EXPECT_TRUE(eventually([&] {
-    const auto rows = world->audit_rows();
-    return std::any_of(rows.begin(), rows.end(), [](const auto& r) { return r.what.action == "request.refused"; });
-  }));
+  EXPECT_TRUE(records_a_refusal());
 }
 
 TEST_F(House, RecordsRefusalsAgainAfterTheDeathOfRefusals) {
   kill_and_wait<refusals::actor>("refusals");
-  credential = secret("rdev_nonsense");
-  EXPECT_FALSE(perform(list_projects{}));
-  EXPECT_TRUE(eventually([&] {
-    const auto rows = world->audit_rows();
-    return std::any_of(rows.begin(), rows.end(), [](const auto& r) { return r.what.action == "request.refused"; });
-  }));
+  EXPECT_TRUE(records_a_refusal());
 }
 
 TEST_F(House, RecordsWhatIsSaidWhileItStops) {

@@ -153,6 +153,25 @@ for (const [name, how, code] of endings)
     }
   });
 
+test('the streams of the administrator’s former key end on every node when a node starts with another one', async () => {
+  const former = a.key;
+  const open = (await streamsOf(former)).filter(({ where }) => where.endsWith('at a'));
+  try {
+    await b.stop();
+    await b.start({ env: { RDEV_ADMIN_KEY: 'another administrator, of thirty-two characters' } });
+    for (const one of open) {
+      await waitFor(`the stream ends: ${one.where}`, () => one.ended, 10_000);
+      assertRefused(await one.again(), 401, 'UNAUTHORIZED');
+    }
+    assert.equal((await a.api('GET', '/projects', undefined, as(b.key))).status, 200);
+  } finally {
+    for (const one of open) one.close();
+    await b.stop();
+    await b.start();
+  }
+  await waitFor('the former one is good again', async () => (await a.api('GET', '/projects')).status === 200);
+});
+
 for (const [name, how, codes] of [
   ['revocation', (id) => a.api('DELETE', `/keys/${id}`), ['KEY_REVOKED', 'KEY_REVOKED']],
   ['change of scopes', (id) => a.api('PATCH', `/keys/${id}`, { scopes: ['projects:read'] }), [undefined, 'FORBIDDEN']],

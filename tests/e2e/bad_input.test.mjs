@@ -251,6 +251,10 @@ describe('settings', () => {
     RDEV_HTTP_TRUSTED_PROXIES: ['10.0.0.0/8,everyone', /http\.trusted_proxies/],
     RATE_LIMIT_RPS: ['-1', /limits\.rps|RATE_LIMIT_RPS/],
     RDEV_ADMIN_KEY: ['short', /RDEV_ADMIN_KEY/],
+    RDEV_KEY_PEPPER: ['short', /RDEV_KEY_PEPPER/],
+    RDEV_SECRETS_KEYS: ['k1:short', /RDEV_SECRETS_KEYS/],
+    RDEV_KEYS_MAX_LIFETIME: ['500ms', /keys\.max_lifetime.*1s.*or 0s/],
+    RDEV_LOCKOUT_FIRST_BAN: ['2h', /lockout\.first_ban/],
   };
   for (const [name, [value, says]] of Object.entries(wrong))
     test(`${name}=${value}`, async () => {

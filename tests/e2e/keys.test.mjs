@@ -195,6 +195,16 @@ test('addresses: a key works from where it may and from nowhere else', async () 
   }
 });
 
+test('a key that changes itself many times at once, and works meanwhile, is refused nothing', async () => {
+  const { id, secret } = await mint(server, { name: 'restless', scopes: ['keys:write', 'projects:execute'] });
+  const own = as(secret);
+  const answers = await Promise.all([
+    ...Array.from({ length: 20 }, (_, i) => server.api('PATCH', `/keys/${id}`, { name: `restless ${i}` }, own)),
+    ...Array.from({ length: 20 }, () => server.api('POST', '/projects/demo/shell', { command: 'true' }, own)),
+  ]);
+  for (const { status, text } of answers) assert.ok([200, 202].includes(status), text);
+});
+
 test('the administrator’s key is changed by its setting only', async () => {
   const admin = (await server.api('GET', '/keys?limit=200')).data.find(({ name }) => name === 'admin');
   assert.equal(admin.key_prefix, 'admin');

@@ -165,6 +165,27 @@ test('a ban ends by itself', async () => {
   }
 });
 
+test('bans outlive an orderly end, also those of the last moment', async () => {
+  const other = await Server.start({ env });
+  try {
+    const asks = Array.from({ length: 30 }, (_, i) => peer(`127.0.4.${i + 1}`));
+    await Promise.all(asks.map((ask) => lockOut(other, ask)));
+    assert.deepEqual(await other.stop(), { code: 0, signal: null });
+    await other.start();
+    for (const ask of asks) assertBanned(await ask(other));
+    assert.equal(await other.psql("SELECT count(*) FROM audit_log WHERE action = 'auth.lockout'"), '30');
+  } finally {
+    await other.close();
+  }
+});
+
+test('a good key passes from an address that is locked out, however many of its requests come at once', async () => {
+  const ask = peer('127.0.5.1');
+  await lockOut(server, ask);
+  const answers = await Promise.all(Array.from({ length: 300 }, (_, i) => (i % 3 === 0 ? ask(server) : ask(server, {}))));
+  answers.forEach((answer, i) => (i % 3 === 0 ? assertBanned(answer) : assert.equal(answer.status, 200, answer.text)));
+});
+
 test('a lock-out has one audit row, one event row and one count', async () => {
   const before = await metric(server, 'rdev_auth_lockouts_total');
   const limited = await metric(server, 'rdev_rate_limited_total{field="ban"}');

@@ -80,6 +80,18 @@ test('while PostgreSQL is frozen rdev says 503, and afterwards a repeat runs exa
   assert.equal(commands.length, 22, 'the counting one, the storm, and one more');
 });
 
+test('an orderly end does not wait for a PostgreSQL that is frozen', async () => {
+  const melt = await freeze();
+  try {
+    assert.deepEqual(await server.stop(), { code: 0, signal: null });
+  } finally {
+    melt();
+  }
+  await waitFor('PostgreSQL ends as it was told', () => server.postgresPids().length === 0);
+  await server.start();
+  await ready();
+});
+
 test('when the postmaster is killed rdev brings PostgreSQL back, and nothing is lost', async () => {
   const before = (await get('/commands?limit=200')).data.map((one) => one.id);
   const counting = await server.submit('echo >>started-2; i=0; while [ $i -lt 200 ]; do echo $i; i=$((i+1)); sleep 0.05; done');

@@ -80,6 +80,23 @@ TEST_F(CheckpointFile, MayHaveCarriageReturns) {
   EXPECT_EQ(read->size(), 2U);
 }
 
+TEST_F(CheckpointFile, MayHaveALastLineWithoutEndAndNoLongLine) {
+  ASSERT_TRUE(keep_in_file(file)->keep(checkpoint(7)));
+  std::string line;
+  std::getline(std::ifstream(file), line);
+  std::ofstream(file) << line << "\n" << line;
+  ASSERT_TRUE(read_checkpoints(file));
+  EXPECT_EQ(read_checkpoints(file)->size(), 2U);
+  const std::string longest = R"({"msg":")" + std::string(64 * 1024 - 10, 'x') + R"("})";
+  ASSERT_EQ(longest.size(), 64U * 1024);
+  std::ofstream(file) << longest << "\n" << line << "\n";
+  EXPECT_TRUE(read_checkpoints(file));
+  std::ofstream(file) << line << "\n" << longest << "x\n" << line << "\n";
+  const auto refused = read_checkpoints(file);
+  ASSERT_FALSE(refused);
+  EXPECT_EQ(refused.error().message, file + ", line 2: is longer than 65536 bytes");
+}
+
 TEST_F(CheckpointFile, IsMadeAnewWhenItWasMovedAway) {
   const auto kept = keep_in_file(file);
   ASSERT_TRUE(kept->keep(checkpoint(1)));

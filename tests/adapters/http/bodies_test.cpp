@@ -54,6 +54,12 @@ TEST(Bodies, OfBadJsonAreRefusedWithThePlace) {
   for (const auto& text : std::vector<std::string>{"x", "{", std::string("{}\0", 3), "\xff",
                                                    R"({"command":"a","command":"b"})", R"({"command":"\udc00"})"})
     EXPECT_THAT(fields_of(parse_body("ShellRequest", text)), ElementsAre("body")) << text;
+  const auto twice = parse_body("ShellRequest", R"({"command":"a","command":"b"})");
+  EXPECT_EQ(twice.why().details.at(0).problem, "has the member 'command' twice") << "it is JSON";
+}
+
+TEST(ShellBody, NamesAVariableByItsNameAlsoIfThatIsANumber) {
+  EXPECT_THAT(bad(command_type::shell, R"({"command":"x","env":{"9":5}})"), ElementsAre("env.9", "env.9"));
 }
 
 TEST(Bodies, ThatAreNoObjectsAreRefusedAsSuch) {

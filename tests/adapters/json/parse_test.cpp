@@ -10,7 +10,7 @@ namespace {
 value good(std::string_view text) {
   auto parsed = parse(text);
   if (const auto* wrong = std::get_if<parse_error>(&parsed)) {
-    ADD_FAILURE() << text.substr(0, 200) << ": " << wrong->problem << " at " << wrong->offset;
+    ADD_FAILURE() << text.substr(0, 200) << ": " << wrong->problem << " at " << wrong->offset.value_or(0);
     return {};
   }
   return std::get<value>(parsed);

@@ -1,4 +1,5 @@
 // No secret gets into audit_log, whichever statement writes the record; the things themselves stay as they are.
+#include "tests/support/audit_records.hpp"
 #include "tests/support/contracts/store_contract.hpp"
 #include "tests/support/test_database.hpp"
 #include "tests/support/watched.hpp"
@@ -129,7 +130,7 @@ TEST_F(RedactedRecords, ThatStandAloneHaveNoSecretInAnyText) {
   row.detail = {{"actor", value}, {"after", "0"}};
   row.from.request_id = "aXQncyBhICJzZWNyZXQi";
   row.from.client_ip = "127.0.0.1";
-  ASSERT_TRUE(postgres::make_audit_log(stores)->append({&row, 1}));
+  test::put(*postgres::make_audit_log(stores), row);
   EXPECT_EQ(db.rows("SELECT actor_name, target, detail ->> 'actor', request_id, client_ip FROM audit_log "
                     "WHERE action = 'request.refused'"),
             (std::vector<std::vector<std::string>>{

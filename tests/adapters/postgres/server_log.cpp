@@ -59,11 +59,20 @@ TEST_F(ServerLog, HidesASecretHoweverItIsCut) {
 
 TEST_F(ServerLog, HidesASecretOfSeveralLines) {
   const auto hidden = hidden_by.hide(secret("first-line-of-it\nsecond-line-of-it"));
-  comes("LOG:  before\nLOG:  first-line-of-it\nsecond-line-of-it\nLOG:  after\n", 4);
+  comes("LOG:  before\nLOG:  first-line-of-it\n\tsecond-line-of-it\nLOG:  after\n", 4); // PostgreSQL indents
   told->finish();
   EXPECT_FALSE(log.says("first-line"));
   EXPECT_FALSE(log.says("second-line"));
   EXPECT_TRUE(log.says("LOG:  before"));
+  EXPECT_TRUE(log.says("LOG:  after"));
+}
+
+TEST_F(ServerLog, HidesASecretWithTabsOfItsOwn) {
+  const auto hidden = hidden_by.hide(secret("one-of-three\n\ttwo-of-three\nthree-of-three"));
+  for (const std::size_t bytes : {1U, 5U, 1000U})
+    comes("LOG:  one-of-three\n\t\ttwo-of-three\n\tthree-of-three\nLOG:  after\n", bytes);
+  told->finish();
+  EXPECT_FALSE(log.says("of-three"));
   EXPECT_TRUE(log.says("LOG:  after"));
 }
 

@@ -1,5 +1,6 @@
 // What stands in the tables: one transaction for everything that belongs together, and nothing in clear that is sealed.
 #include "adapters/postgres/arrays.hpp"
+#include "tests/support/audit_records.hpp"
 #include "tests/support/contracts/store_contract.hpp"
 #include "tests/support/eventually.hpp"
 #include "tests/support/test_database.hpp"
@@ -439,7 +440,7 @@ TEST_F(Transactions, RecordsOfTheAuditLogStandThereWhole) {
   r.reason = "FORBIDDEN";
   r.from = {"req_9", "trace", "10.0.0.1", "GET", "/x"};
   r.detail = {{"k\n", "v\\"}};
-  ASSERT_TRUE(postgres::make_audit_log(db.stores())->append({&r, 1}));
+  test::put(*postgres::make_audit_log(db.stores()), r);
   const auto row =
       db.rows("SELECT actor_key, actor_name, action, target, project, outcome, reason, client_ip, request_id, "
               "trace_id, detail->>E'k\\n' FROM audit_log ORDER BY id DESC LIMIT 1")

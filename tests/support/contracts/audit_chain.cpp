@@ -1,5 +1,6 @@
 // The chain over the audit log: what is sealed, in which order, and how it is read back.
 #include "adapters/audit_verification.hpp"
+#include "tests/support/audit_records.hpp"
 #include "tests/support/contracts/store_contract.hpp"
 #include "tests/support/eventually.hpp"
 
@@ -41,7 +42,7 @@ void AuditChain::happens(const std::string& action, const std::optional<std::str
   one.project = project;
   one.outcome = "done";
   one.detail = {{"b", "\u00e4"}, {"a", "\"\n"}};
-  EXPECT_TRUE(rig->audit()->append({&one, 1}));
+  put(*rig->audit(), one);
 }
 
 int AuditChain::seal_all() {
@@ -63,6 +64,31 @@ audit_verification AuditChain::verified() {
   while (!value_of(one.go_on({}))) {
   }
   return one.outcome();
+}
+
+TEST_P(AuditChain, HoldsARecordOnceAlsoWhenItsWriteIsRepeated) {
+  const audit_record one{{}, "tester", "a.one", "x", {}, "done", {}, {}, {}};
+  std::vector<new_audit_record> batch{{audit_id::make(), one}, {audit_id::make(), one}};
+  EXPECT_TRUE(rig->audit()->append(batch));
+  batch.push_back({audit_id::make(), one});
+  EXPECT_TRUE(rig->audit()->append(batch));
+  EXPECT_EQ(seal_all(), 3);
+  std::set<audit_id> ids;
+  for (const auto& sealed : listed().records)
+    ids.insert(sealed.record.id);
+  EXPECT_EQ(ids, (std::set<audit_id>{batch[0].id, batch[1].id, batch[2].id}));
+}
+
+TEST_P(AuditChain, HoldsRecordsOfANodeWhoseClockIsWrong) {
+  const audit_record one{{}, "tester", "a.one", "x", {}, "done", {}, {}, {}};
+  const std::vector<new_audit_record> batch{
+      {audit_id(uuid_bytes{0, 0, 0, 0, 0, 1, 0x70, 0, 0x80, 0, 0, 0, 0, 0, 0, 1}), one},
+      {audit_id(uuid_bytes{2, 0, 0, 0, 0, 1, 0x70, 0, 0x80, 0, 0, 0, 0, 0, 0, 2}), one}};
+  EXPECT_TRUE(rig->audit()->append(batch));
+  EXPECT_EQ(seal_all(), 2);
+  for (const auto& sealed : listed().records)
+    EXPECT_LT(std::chrono::abs(timestamp(std::chrono::milliseconds(sealed.record.id.unix_ms())) - sealed.record.at),
+              24h);
 }
 
 TEST_P(AuditChain, HoldsEachRecordOnceInTheOrderOfTheirWriting) {

@@ -363,7 +363,10 @@ TEST_P(KeyStore, TheAdminRowFollowsTheGivenKey) {
   key_digest two{};
   two.fill(2);
   EXPECT_FALSE(with_prefix("admin"));
+  const auto epoch = [&] { return value_of(keys->news_since(0)).epoch; };
+  const auto before = epoch();
   ASSERT_TRUE(keys->set_admin(one));
+  EXPECT_EQ(epoch(), before + 1);
   const auto first = with_prefix("admin");
   ASSERT_TRUE(first);
   EXPECT_EQ(first->name, "admin");
@@ -376,6 +379,11 @@ TEST_P(KeyStore, TheAdminRowFollowsTheGivenKey) {
   ASSERT_TRUE(second);
   EXPECT_EQ(second->id, first->id);
   EXPECT_EQ(second->hash, two);
+  EXPECT_GT(second->revision, first->revision) << "what was begun with the former one is not written any more";
+  EXPECT_EQ(epoch(), before + 2) << "nor told";
+  ASSERT_TRUE(keys->set_admin(two));
+  EXPECT_EQ(with_prefix("admin")->revision, second->revision);
+  EXPECT_EQ(epoch(), before + 2) << "nothing has changed";
 }
 
 TEST_P(AuditLog, TakesRecordsOfAllKinds) {
@@ -392,7 +400,7 @@ TEST_P(AuditLog, TakesRecordsOfAllKinds) {
   started.action = "node.start";
   started.project = "demo";
   started.outcome = "done";
-  const std::vector<audit_record> batch{refused, started};
+  const std::vector<new_audit_record> batch{{audit_id::make(), refused}, {audit_id::make(), started}};
   EXPECT_TRUE(rig->audit()->append(batch));
   EXPECT_TRUE(rig->audit()->append({}));
 }

@@ -2,6 +2,7 @@
 #include "adapters/memory/memory_projects.hpp"
 #include "adapters/memory/memory_runner.hpp"
 #include "adapters/memory/memory_stores.hpp"
+#include "tests/support/audit_records.hpp"
 #include "tests/support/contracts/runner_contract.hpp"
 #include "tests/support/contracts/store_contract.hpp"
 
@@ -50,7 +51,7 @@ public:
   void happened_long_ago(const std::string& action) override {
     const audit_record one{{}, "old", action, "x", {}, "done", {}, {}, {}};
     world_->set_clock([] { return now_utc() - std::chrono::years(3); });
-    EXPECT_TRUE(audit()->append({&one, 1}));
+    put(*audit(), one);
     world_->set_clock(now_utc);
   }
   void expire_idempotency() override {
