@@ -75,7 +75,7 @@ void state::advance(waiting one) {
 // away; so is an administrator's key that another node was given meanwhile.
 bool state::known_not_admin(const waiting& one) const {
   const auto admin = cache.find(admin_prefix);
-  return admin != cache.end() && !(admin->second.key && fits(*admin->second.key, one));
+  return admin != cache.end() && admin->second.key && !fits(*admin->second.key, one);
 }
 
 bool state::fits(const api_key& key, const waiting& one) const {
@@ -347,8 +347,8 @@ std::vector<state::waiting> state::those_waiting_for(const std::string& whom) {
 
 forgotten state::on_forget(const forget& what) {
   forgotten_meanwhile.push_back(what.key);
-  if (what.key) // an administrator's row that was not there may be the one
-    std::erase_if(cache, [&](const auto& e) { return !e.second.key || e.second.key->id == *what.key; });
+  if (what.key)
+    std::erase_if(cache, [&](const auto& e) { return e.second.key && e.second.key->id == *what.key; });
   else
     cache.clear();
   return {};
