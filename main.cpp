@@ -677,10 +677,10 @@ std::map<std::string, std::string> environment() {
   return out;
 }
 
-// All of what config cannot see.
-std::vector<std::string> problems_of(const settings& s, const result<redactor>& hides) {
+// What config cannot see.
+std::vector<std::string> further_problems_of(const settings& s) {
   std::vector<std::string> out;
-  if (!hides)
+  if (const auto hides = redactor::make(s.redaction.patterns); !hides)
     out.push_back("redaction.patterns: " + hides.error().message + "; mend it or leave it out");
   if (!s.secrets_keys.empty())
     if (const auto ring = make_sealer(s.secrets_keys.reveal()); !ring)
@@ -688,12 +688,6 @@ std::vector<std::string> problems_of(const settings& s, const result<redactor>& 
   if (const auto checks = credentials::make(s.key_pepper.reveal(), nullptr); !checks)
     out.push_back(checks.error().message);
   return out;
-}
-
-int complain(const std::vector<std::string>& problems) {
-  for (const auto& problem : problems)
-    std::cerr << "rdev-api: " << problem << '\n';
-  return exit_wrong_settings;
 }
 
 int run(int argc, char** argv) {
@@ -710,13 +704,17 @@ int run(int argc, char** argv) {
   if (!invocation.dump_file.empty())
     return verify_dump(invocation);
   invocation.in.environment = environment();
+  invocation.in.judge = further_problems_of;
   auto loaded = config::load(invocation.in);
-  if (const auto* problems = std::get_if<std::vector<std::string>>(&loaded))
-    return complain(*problems);
+  if (const auto* problems = std::get_if<std::vector<std::string>>(&loaded)) {
+    for (const auto& problem : *problems)
+      std::cerr << "rdev-api: " << problem << '\n';
+    return exit_wrong_settings;
+  }
   const auto& s = std::get<settings>(loaded);
   auto hides = redactor::make(s.redaction.patterns);
-  if (const auto problems = problems_of(s, hides); !problems.empty())
-    return complain(problems);
+  if (!hides)
+    return complain(hides.error());
   switch (invocation.what) {
   case config::verb::serve:
     return serve(s, std::move(*hides));

@@ -321,7 +321,7 @@ void state::change(const request& asked, const change_key& what, reply promise) 
   if (fresh.prefix == "admin")
     return refuse(promise, {refusal_code::conflict, "the administrator's key is changed with RDEV_ADMIN_KEY", {}, {}});
   if (!(*key)->active(settings.wall_clock()))
-    return refuse(promise, {refusal_code::conflict, "the key has ended already: make a new one", {}, {}});
+    return refuse_ended(asked, what.id, promise);
   auto receipt = store->change(fresh, writer_of(asked));
   if (!receipt)
     return void(promise.deliver(to_error(receipt.error())));
@@ -371,23 +371,31 @@ void state::clear_queue(const queue_order& order, const std::shared_ptr<bool>& c
           [promise](caf::error& e) mutable { promise.deliver(std::move(e)); });
 }
 
+// Whose own key has ended under way is told that first.
+void state::refuse_ended(const request& asked, const key_id& which, reply promise) {
+  if (which == asked.who.key)
+    promise.deliver(to_error(writer_changed()));
+  else
+    refuse(promise, {refusal_code::conflict, "the key has ended already: make a new one", {}, {}});
+}
+
 // A rotation that was made once is answered like the first time, although it has ended the key since.
-void state::replay_or_refuse(const request& asked, const refusal& why, reply promise) {
+void state::replay_or_refuse(const request& asked, const key_id& ended, reply promise) {
   if (!asked.idempotency)
-    return refuse(promise, why);
+    return refuse_ended(asked, ended, promise);
   self->request(around.peers->get<command_queue::actor>(), caf::infinite,
                 command_queue::look_up{asked.who.family, asked.from, *asked.idempotency})
       .then(
-          [this, why, promise](const command_queue::looked_up& before) mutable {
+          [this, asked, ended, promise](const command_queue::looked_up& before) mutable {
             const auto id =
                 before.hit && before.hit->same_body ? key_id::from_uuid(before.hit->resource) : std::nullopt;
             if (!id)
-              return refuse(promise, why);
+              return refuse_ended(asked, ended, promise);
             auto key = store->find(*id);
             if (!key)
               return void(promise.deliver(to_error(key.error())));
             if (!*key)
-              return refuse(promise, why);
+              return refuse_ended(asked, ended, promise);
             promise.deliver(answer<outcome>(outcome(minted_key{std::move(**key), std::nullopt, true})));
           },
           [promise](caf::error& e) mutable { promise.deliver(std::move(e)); });
@@ -412,8 +420,7 @@ void state::rotate(const request& asked, const rotate_key& what, reply promise) 
   if (fresh.prefix == "admin")
     return refuse(promise, {refusal_code::conflict, "the administrator's key is changed with RDEV_ADMIN_KEY", {}, {}});
   if (!(*old)->active(now))
-    return replay_or_refuse(asked, {refusal_code::conflict, "the key has ended already: make a new one", {}, {}},
-                            promise);
+    return replay_or_refuse(asked, what.id, promise);
   if (what.overlap < std::chrono::seconds::zero())
     return refuse(promise, bad("overlap", "must not be negative"));
   fresh.rotated_from = what.id;

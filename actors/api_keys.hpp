@@ -66,7 +66,8 @@ struct state {
   void revoke(const request& asked, const revoke_key& what, reply promise);
   void clear_queue(const queue_order& order, const std::shared_ptr<bool>& cleared, reply promise);
   void rotate(const request& asked, const rotate_key& what, reply promise);
-  void replay_or_refuse(const request& asked, const refusal& why, reply promise);
+  void refuse_ended(const request& asked, const key_id& which, reply promise);
+  void replay_or_refuse(const request& asked, const key_id& ended, reply promise);
   // Stores a new key and answers with its text.
   void mint(const request& asked, api_key key, std::chrono::seconds overlap, reply promise);
   // AUTH forgets a key; the answer goes out when all other nodes have forgotten it, too.

@@ -251,7 +251,8 @@ void state::ask() {
       query.prefixes.push_back(one);
   const auto asked_at = around.boot_clock();
   forgotten_meanwhile.clear();
-  around.trace(pending[names.front()].front().request.from, "auth", "api_keys", "find");
+  if (const auto first = pending.find(names.front()); first != pending.end())
+    around.trace(first->second.front().request.from, "auth", "api_keys", "find");
   self->request(around.peers->get<api_keys::actor>(), caf::infinite, std::move(query))
       .then(
           [this, names, asked_at](api_keys::found& found) {
@@ -354,7 +355,16 @@ forgotten state::on_forget(const forget& what) {
   return {};
 }
 
+// So that a mistyped key is known for one also if nobody has asked before the store is away.
+void state::learn_admin() {
+  if (cache.contains(admin_prefix) || pending.contains(admin_prefix))
+    return;
+  wanted.push_back(admin_prefix);
+  ask();
+}
+
 void state::on_note_uses() {
+  learn_admin();
   const auto owner = around.peers->get<api_keys::actor>();
   if (!uses.empty()) {
     api_keys::used batch;

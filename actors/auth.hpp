@@ -62,6 +62,7 @@ struct state {
   // Goes on with a request: to the administrator's row first, then to the command or the row that it names.
   void advance(waiting one);
   [[nodiscard]] bool known_not_admin(const waiting& one) const;
+  void learn_admin();
   void decide(waiting& one, const entry& found);
   [[nodiscard]] bool fits(const api_key& key, const waiting& one) const;
   [[nodiscard]] principal principal_of(const api_key& key, boot_time asked_at) const;

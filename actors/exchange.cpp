@@ -94,7 +94,8 @@ void state::identify() {
           [this](answer<principal>& known) {
             if (!known)
               return turn_away(std::move(known.why()));
-            if (walks > 1 && who->revision == known->revision) // not changed: by the clock of the store it has ended
+            unchanged = walks > 1 && who->revision == known->revision ? unchanged + 1 : 0;
+            if (unchanged == looks_until_believed) // by the clock of the store the key has ended
               return answer_with(refusal{refusal_code::key_expired, "the key has expired: ask for a new one", {}, {}});
             who = std::move(*known);
             walks > 1 ? entitle() : meter();
@@ -316,6 +317,7 @@ bool state::deliver(answer<outcome> what) {
   promise.deliver(api_reply{std::move(what), std::move(who), rate});
   request = {};
   walks = 1;
+  unchanged = 0;
   who.reset();
   rate.reset();
   return true;

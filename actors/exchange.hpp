@@ -18,6 +18,7 @@ namespace rdev::exchange {
 // time.
 inline constexpr int most_walks = 50;
 inline constexpr int walks_without_pause = 3;
+inline constexpr int looks_until_believed = 3; // that a key is as it was: a look may have begun before the change
 
 struct walk_again {};
 struct expired {}; // the deadline has passed: answer and end
@@ -73,7 +74,8 @@ struct state {
   surroundings around;
   parent keeper;
   api_request request;
-  int walks = 1; // more, when the key was changed under way: another walk, of who this is now
+  int unchanged = 0; // looks in a row that found the key as it was
+  int walks = 1;     // more, when the key was changed under way: another walk, of who this is now
   std::optional<principal> who;
   std::optional<rate_state> rate;
   std::optional<idle::stranger> stranger; // as in idle

@@ -73,6 +73,9 @@ public:
     for (const auto& [key, value] : in_.flags)
       set(key, value, "the command line");
     check_together();
+    if (in_.judge)
+      for (auto& one : in_.judge(out_))
+        problem(std::move(one));
     if (!problems_.empty())
       return problems_;
     for (const auto& [key, text] : effective_)

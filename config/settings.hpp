@@ -6,6 +6,7 @@
 
 #include <chrono>
 #include <cstdint>
+#include <functional>
 #include <map>
 #include <optional>
 #include <string>
@@ -149,6 +150,8 @@ struct inputs {
   std::optional<std::string> file;                // path of a TOML file
   std::map<std::string, std::string> environment; // all of it; only known names are looked at
   std::map<std::string, std::string> flags;       // `server.listen` -> text
+  // What else is wrong with what was understood; or none.
+  std::function<std::vector<std::string>(const settings&)> judge;
 };
 
 // The settings, or every problem at once, each naming its key and the remedy.

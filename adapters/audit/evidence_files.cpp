@@ -36,6 +36,8 @@ result<done> each_line(const std::string& path, const std::function<std::string(
     if (const auto problem = take(text); !problem.empty())
       return bad_line(path, number, problem);
   }
+  if (in.bad())
+    return failure{fault::invalid, path + " cannot be read"};
   return done{};
 }
 

@@ -209,6 +209,8 @@ std::vector<schema_problem> problems_in(const valijson::ValidationResults::Error
   if (const auto name = name_behind(error.description, "Missing required property '"))
     return {{within(*name), "is required"}};
   const auto allowed = part != nullptr ? explainer::allowed_by(*part) : std::string{};
+  if (allowed.empty() && error.description.starts_with("Value type not permitted"))
+    return {{field, "is of another type than is taken here"}};
   return {{field, allowed.empty() ? error.description : allowed}};
 }
 

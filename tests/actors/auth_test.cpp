@@ -278,6 +278,16 @@ TEST_F(Auth, RefusesAMistypedKeyAlsoWhileTheStoreIsAway) {
   EXPECT_EQ(queries, 1);
 }
 
+TEST_F(Auth, LearnsTheAdministratorsRowByItself) {
+  be_admin("any text that is long enough for that");
+  advance(3s);
+  EXPECT_EQ(queries, 1);
+  hold = true; // the store does not answer
+  advance(10s);
+  EXPECT_EQ(refused(secret("nonsense")), refusal_code::unauthorized);
+  EXPECT_EQ(queries, 1);
+}
+
 TEST_F(Auth, KnowsANewAdministratorsKeyAtOnce) {
   be_admin("the first text that is long enough");
   EXPECT_TRUE(who_is(secret("the first text that is long enough")));

@@ -332,8 +332,11 @@ TEST_F(Exchange, AsksAgainWhoThisIsWhenTheKeyWasChangedUnderWay) {
 TEST_F(Exchange, BelievesTheStoreThatAKeyHasEndedWhichDidNotChange) {
   failing = "submit";
   code = fault::key_changed; // the store's clock is ahead of ours
-  EXPECT_EQ(refused(), refusal_code::key_expired);
-  EXPECT_THAT(fresh, ElementsAre(false, true));
+  one = open(behavior, around(), keeper());
+  const auto asked = ask<api_reply>(one, ingress::perform{request});
+  advance(std::chrono::seconds(1));
+  EXPECT_EQ(asked.reply().what.why().code, refusal_code::key_expired);
+  EXPECT_THAT(fresh, ElementsAre(false, true, true, true));
 }
 
 TEST_F(Exchange, SaysAfterACommitInDoubtThatTheOutcomeIsUnknown) {

@@ -263,6 +263,12 @@ describe('settings', () => {
       assert.match(done.stderr.toString(), says);
     });
 
+  test('all that is wrong is said at once', async () => {
+    const done = await check({ RDEV_KEY_PEPPER: 'bad', RDEV_SECRETS_KEYS: 'bad', RDEV_LIMITS_RPS: 'x', RDEV_REDACTION_PATTERNS: '(' });
+    assert.equal(done.code, 2);
+    for (const name of [/RDEV_KEY_PEPPER/, /RDEV_SECRETS_KEYS/, /limits\.rps/, /redaction\.patterns/]) assert.match(done.stderr.toString(), name);
+  });
+
   test('a file with an unknown or wrong key', async () => {
     for (const [text, says] of [['[commands]\nmax_runing = 3\n', /max_runing/], ['[sse]\nheartbeat = 15\n', /sse\.heartbeat/], ['[sse\n', /line 1|:1/]]) {
       const file = path.join(server.base, 'wrong.toml');

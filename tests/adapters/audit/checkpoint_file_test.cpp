@@ -97,6 +97,12 @@ TEST_F(CheckpointFile, MayHaveALastLineWithoutEndAndNoLongLine) {
   EXPECT_EQ(refused.error().message, file + ", line 2: is longer than 65536 bytes");
 }
 
+TEST_F(CheckpointFile, IsNoFolder) {
+  const auto refused = read_checkpoints(folder.string());
+  ASSERT_FALSE(refused);
+  EXPECT_EQ(refused.error().message, folder.string() + " cannot be read");
+}
+
 TEST_F(CheckpointFile, IsMadeAnewWhenItWasMovedAway) {
   const auto kept = keep_in_file(file);
   ASSERT_TRUE(kept->keep(checkpoint(1)));
